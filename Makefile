@@ -1,0 +1,37 @@
+# Everything one does in a checkout. Each target installs what it needs first, and nothing when nothing is missing.
+# Pass options on with ARGS: `make run ARGS=--help`, `make test ARGS="-k fingerprint"`.
+# Another port for a second checkout: `MUSICFP_API_PORT=8001 MUSICFP_DAGSTER_PORT=3001 MUSICFP_S3_PORT=8334 make run`.
+
+export PATH := $(CURDIR)/.venv/bin:$(PATH)
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help run test check fmt lock
+
+help: ## show this list
+	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+
+run: ## start everything; on an empty catalogue ingest the demo songs
+	@scripts/bootstrap.sh run
+	@exec musicfp up --demo $(ARGS)
+
+test: ## make check, then the whole test suite
+	@scripts/bootstrap.sh test
+	@$(MAKE) --no-print-directory check
+	pytest $(ARGS)
+
+check: ## format, lint, types, and files that must match the code they are made from
+	@scripts/bootstrap.sh check
+	ruff format --check
+	ruff check
+	mypy
+	pytest -q -m sync
+
+fmt: ## format and repair what ruff can
+	@scripts/bootstrap.sh check
+	ruff format
+	ruff check --fix
+
+lock: ## make requirements*.txt anew from requirements*.in; ARGS=--upgrade takes newer versions
+	@scripts/bootstrap.sh check
+	scripts/lock.sh $(ARGS)

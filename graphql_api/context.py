@@ -1,0 +1,24 @@
+"""What belongs to one GraphQL request: the services, its loaders, and what to call it in logs."""
+
+from dataclasses import dataclass, field
+
+import strawberry
+
+from graphql_api.loaders import Loaders
+from graphql_api.observability import INVALID_OPERATION
+from graphql_api.services import Services
+
+
+@dataclass
+class RequestContext:
+    """Made anew for each request. Holds no database session: every batch and resolver opens its own."""
+
+    services: Services
+    loaders: Loaders = field(init=False)
+    operation: str = INVALID_OPERATION
+
+    def __post_init__(self) -> None:
+        self.loaders = Loaders(self.services)
+
+
+Info = strawberry.Info[RequestContext, None]

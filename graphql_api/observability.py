@@ -1,0 +1,108 @@
+"""What the API tells Prometheus: counters, timings and sizes, with labels of few values only.
+
+What belongs here: the metrics and the label of a GraphQL operation. What does not: logging of errors (`errors`).
+Label values never come from a client: an operation is named after the schema's root field, not after its own name.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from graphql import FieldNode, get_operation_ast
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from strawberry.extensions import SchemaExtension
+from strawberry.types import ExecutionContext
+
+if TYPE_CHECKING:
+    from graphql_api.context import RequestContext
+
+INVALID_OPERATION = "graphql invalid"
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_CANDIDATES = (0, 10, 30, 100, 300, 1000, 3000, 10_000)
+
+
+class Metrics:
+    """All metrics of one application, in a registry of its own, so that two applications in a process do not mix."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.request_seconds = Histogram(
+            "musicfp_request_seconds",
+            "Time to answer a request, by HTTP route or GraphQL root field.",
+            ["operation"],
+            buckets=_SECONDS,
+            registry=self.registry,
+        )
+        self.errors = Counter(
+            "musicfp_errors", "Errors answered to clients, by code.", ["code"], registry=self.registry
+        )
+        self.loader_batches = Counter(
+            "musicfp_loader_batches", "Batches loaded from the database.", ["loader"], registry=self.registry
+        )
+        self.loader_items = Counter(
+            "musicfp_loader_items", "Keys in those batches.", ["loader"], registry=self.registry
+        )
+        self.search_seconds = Histogram(
+            "musicfp_search_seconds", "Time of one search.", buckets=_SECONDS, registry=self.registry
+        )
+        self.search_candidates = Histogram(
+            "musicfp_search_candidates_examined",
+            "Candidates verified in one search.",
+            buckets=_CANDIDATES,
+            registry=self.registry,
+        )
+        self.index_tracks = Gauge(
+            "musicfp_search_index_tracks", "Tracks in the search index in memory.", registry=self.registry
+        )
+        self.catalogue_tracks = Gauge("musicfp_catalogue_tracks", "Accepted tracks.", registry=self.registry)
+        self.submissions = Gauge("musicfp_submissions", "Submissions by status.", ["status"], registry=self.registry)
+
+    @contextmanager
+    def timed(self, operation: str) -> Iterator[None]:
+        """Measure the block as one request."""
+        began_s = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.request_seconds.labels(operation).observe(time.perf_counter() - began_s)
+
+    def loaded(self, loader: str, n_items: int) -> None:
+        """Count one batch of a loader."""
+        self.loader_batches.labels(loader).inc()
+        self.loader_items.labels(loader).inc(n_items)
+
+    def searched(self, *, took_ms: float, candidates_examined: int) -> None:
+        """Count one search."""
+        self.search_seconds.observe(took_ms / 1000)
+        self.search_candidates.observe(candidates_examined)
+
+
+class OperationTimer(SchemaExtension):
+    """Times each GraphQL operation under the name of its root field. Made anew for each request."""
+
+    _is_valid = False
+
+    def on_operation(self) -> Iterator[None]:
+        """Measure from before parsing to after execution."""
+        context: RequestContext = self.execution_context.context
+        began_s = time.perf_counter()
+        yield
+        # Only in a valid document are the field names those of the schema.
+        if self._is_valid:
+            context.operation = _label(self.execution_context)
+        context.services.metrics.request_seconds.labels(context.operation).observe(time.perf_counter() - began_s)
+
+    def on_validate(self) -> Iterator[None]:
+        """Notice whether the document is valid."""
+        yield
+        self._is_valid = not self.execution_context.pre_execution_errors
+
+
+def _label(execution: ExecutionContext) -> str:
+    operation = get_operation_ast(execution.graphql_document, execution.operation_name)
+    if operation is None:
+        return INVALID_OPERATION
+    fields = {node.name.value if isinstance(node, FieldNode) else "..." for node in operation.selection_set.selections}
+    return f"graphql {fields.pop()}" if fields != {"..."} and len(fields) == 1 else "graphql several"

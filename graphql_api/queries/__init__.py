@@ -1,0 +1,1 @@
+"""Fields of Query, one module per subject, as single functions that `graphql_api.schema` puts together."""

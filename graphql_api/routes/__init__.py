@@ -1,0 +1,1 @@
+"""HTTP routes beside GraphQL: uploads and identification as plain JSON, health, metrics, the IDE page."""

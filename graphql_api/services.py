@@ -1,0 +1,75 @@
+"""What every request works with, made once per process.
+
+What belongs here: opening and closing the database, the store, the search index and the threads. What does not:
+anything per request (`context`).
+"""
+
+import logging
+from functools import cached_property
+
+import anyio
+
+from graphql_api.observability import Metrics
+from graphql_api.workers import Workers
+from musicfp.catalog.engine import Database
+from musicfp.features.registry import FeatureDefinition, load_builtin
+from musicfp.pipeline.recognition import Identification, Recogniser
+from musicfp.settings import Settings
+from musicfp.store.connection import open_store
+from musicfp.store.objects import ObjectStore
+
+LOGGER = logging.getLogger(__name__)
+
+_RETRY_LOADING_S = 2.0
+
+
+class Services:
+    """The process-wide parts of the API. Tests pass their own database and store."""
+
+    def __init__(
+        self, settings: Settings, *, database: Database | None = None, store: ObjectStore | None = None
+    ) -> None:
+        self.settings = settings
+        self.database = database or Database(settings.database_url)
+        self.recogniser = Recogniser(self.database, max_duration_s=settings.max_duration_s)
+        self.workers = Workers()
+        self.metrics = Metrics()
+        self._given_store = store
+
+    @cached_property
+    def store(self) -> ObjectStore:
+        """The object store. Opened at first use: the API answers what needs no store while there is none."""
+        return self._given_store or open_store(self.settings)
+
+    @cached_property
+    def feature_definitions(self) -> tuple[FeatureDefinition, ...]:
+        """All features that extractors declare."""
+        return load_builtin(self.settings.feature_modules).definitions()
+
+    async def search_fingerprint(self, fingerprint: str, *, limit: int, min_score: float | None) -> Identification:
+        """Search in a thread and count it."""
+        found = await self.workers.search.run(
+            self.recogniser.identify_fingerprint, fingerprint, limit=limit, min_score=min_score
+        )
+        return self.counted(found)
+
+    def counted(self, found: Identification) -> Identification:
+        """Note a search in the metrics."""
+        self.metrics.searched(took_ms=found.took_ms, candidates_examined=found.candidates_examined)
+        return found
+
+    async def load_index(self) -> None:
+        """Read the catalogue's fingerprints, trying again until the database can be read."""
+        last = ""
+        while not self.recogniser.is_loaded:
+            try:
+                await self.workers.search.run(self.recogniser.refresh)
+            except Exception as error:  # noqa: BLE001 (whatever it is, /readyz says "not loaded" and this says why)
+                if str(error) != last:
+                    last = str(error)
+                    LOGGER.warning("the search index cannot be loaded yet: %s", last)
+                await anyio.sleep(_RETRY_LOADING_S)
+
+    def close(self) -> None:
+        """Close the database's connections."""
+        self.database.close()

@@ -1,0 +1,1 @@
+"""Audio files: what they are, what they say about themselves, decoding and encoding them within limits."""

@@ -1,0 +1,100 @@
+"""Turning a submission into a track: everything that must be true together is written together.
+
+Call inside `Database.exclusive()`. What belongs here: the rows. What does not: deciding (`musicfp.pipeline.ingest`).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import func
+from sqlmodel import Session, col, select
+
+from musicfp.catalog import submissions
+from musicfp.catalog.engine import utc_now
+from musicfp.catalog.tables import (
+    DerivationRow,
+    DerivedAssetRow,
+    FingerprintRow,
+    RelatedTrackRow,
+    SubmissionRow,
+    TrackRow,
+    TrackTagRow,
+    VerdictRow,
+)
+
+FULL_FINGERPRINT = "full"
+
+
+@dataclass(frozen=True)
+class AcceptedTrack:
+    """The rows of a new track, complete but for what is derived from it later."""
+
+    track: TrackRow
+    tags: Sequence[tuple[str, str]]
+    fingerprint: FingerprintRow
+    related: Sequence[RelatedTrackRow]
+
+
+def newest_ordinal(session: Session) -> int:
+    """Return the ordinal of the newest track, 0 in an empty catalogue."""
+    return session.exec(select(func.max(TrackRow.ordinal))).one() or 0
+
+
+def track_with_source(session: Session, source_sha256: str) -> TrackRow | None:
+    """Return the track that was accepted from exactly these bytes."""
+    return session.exec(select(TrackRow).where(TrackRow.source_sha256 == source_sha256)).first()
+
+
+def accept(session: Session, submission: SubmissionRow, accepted: AcceptedTrack, verdict: VerdictRow) -> None:
+    """Make the track, keep its verdict, queue what is derived from it, and end the submission as ACCEPTED."""
+    session.add(accepted.track)
+    session.flush()  # the parts below refer to the track
+    session.add_all(
+        TrackTagRow(track_id=accepted.track.id, position=position, name=name, value=value)
+        for position, (name, value) in enumerate(accepted.tags)
+    )
+    session.add(accepted.fingerprint)
+    session.add_all(accepted.related)
+    _queue_derivations(session, accepted.track.id)
+    conclude(session, submission, "ACCEPTED", verdict)
+
+
+def conclude(session: Session, submission: SubmissionRow, status: str, verdict: VerdictRow) -> None:
+    """Keep a verdict and end the submission with it; a repeated conclusion replaces the earlier one."""
+    session.merge(verdict)
+    submissions.decide(session, submission, status)
+
+
+def fingerprints_after(
+    session: Session, ordinal: int, *, limit: int, kind: str = FULL_FINGERPRINT
+) -> list[tuple[int, FingerprintRow]]:
+    """Return (ordinal, fingerprint) of tracks accepted after the one with this ordinal, in order."""
+    rows = session.exec(
+        select(TrackRow.ordinal, FingerprintRow)
+        .join(FingerprintRow, col(FingerprintRow.track_id) == col(TrackRow.id))
+        .where(col(TrackRow.ordinal) > ordinal, FingerprintRow.kind == kind)
+        .order_by(col(TrackRow.ordinal))
+        .limit(limit)
+    )
+    return [(row_ordinal or 0, fingerprint) for row_ordinal, fingerprint in rows]
+
+
+def existing_ids(session: Session) -> set[str]:
+    """Return the ids of all tracks."""
+    return set(session.exec(select(TrackRow.id)).all())
+
+
+def titles(session: Session, track_ids: Sequence[str]) -> Mapping[str, tuple[str, str]]:
+    """Return (title, artist) by track id."""
+    rows = session.exec(select(TrackRow.id, TrackRow.title, TrackRow.artist).where(col(TrackRow.id).in_(track_ids)))
+    return {track_id: (title, artist) for track_id, title, artist in rows}
+
+
+def _queue_derivations(session: Session, track_id: str) -> None:
+    now = utc_now()
+    session.add_all(
+        DerivationRow(
+            track_id=track_id, asset=each.asset, version=each.version, status="PENDING", attempts=0, updated_at=now
+        )
+        for each in session.exec(select(DerivedAssetRow)).all()
+    )

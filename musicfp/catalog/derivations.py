@@ -1,0 +1,151 @@
+"""The work queue of what is derived from tracks, and storing what came of it.
+
+"What is missing" is an indexed query on rows that say so, never a comparison over the whole catalogue. A new asset, or a
+new version of one, is queued for all tracks once, by `bring_up_to_date`.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import delete, func, or_, update
+from sqlmodel import Session, col, select
+
+from musicfp.catalog.engine import utc_now
+from musicfp.catalog.tables import DerivationRow, DerivedAssetRow, TrackRow
+
+
+@dataclass(frozen=True)
+class PendingTrack:
+    """A track and the assets it still lacks."""
+
+    track_id: str
+    assets: frozenset[str]
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why an asset of a track could not be made. `next_attempt_at` None: trying again would give the same."""
+
+    code: str
+    message: str
+    next_attempt_at: datetime | None
+
+
+def bring_up_to_date(session: Session, versions: Mapping[str, str]) -> list[str]:
+    """Queue every asset whose version is new for all tracks, drop assets that no longer exist; return the changed ones."""
+    known = {row.asset: row for row in session.exec(select(DerivedAssetRow)).all()}
+    changed = [asset for asset, version in versions.items() if asset not in known or known[asset].version != version]
+    for asset in changed:
+        _queue_for_all_tracks(session, asset, versions[asset])
+        session.merge(DerivedAssetRow(asset=asset, version=versions[asset]))
+    for asset in known.keys() - versions.keys():
+        session.exec(delete(DerivationRow).where(col(DerivationRow.asset) == asset, col(DerivationRow.status) != "DONE"))
+        session.delete(known[asset])
+    return changed
+
+
+def queued_versions(session: Session) -> dict[str, str]:
+    """Return the version up to which each asset has been queued."""
+    return {row.asset: row.version for row in session.exec(select(DerivedAssetRow)).all()}
+
+
+def pending(session: Session, assets: Iterable[str], *, limit_tracks: int) -> list[PendingTrack]:
+    """Return the oldest tracks that lack any of these assets, with what each lacks, in order of acceptance."""
+    wanted = list(assets)
+    lacks = (col(DerivationRow.status) == "PENDING") & col(DerivationRow.asset).in_(wanted)
+    tracks = session.exec(
+        select(TrackRow.id)
+        .where(col(TrackRow.id).in_(select(DerivationRow.track_id).where(lacks)))
+        .order_by(col(TrackRow.ordinal))
+        .limit(limit_tracks)
+    ).all()
+    missing: dict[str, set[str]] = defaultdict(set)
+    for track_id, asset in session.exec(
+        select(DerivationRow.track_id, DerivationRow.asset).where(lacks, col(DerivationRow.track_id).in_(tracks))
+    ):
+        missing[track_id].add(asset)
+    return [PendingTrack(track_id, frozenset(missing[track_id])) for track_id in tracks]
+
+
+def states(session: Session, track_ids: Sequence[str], assets: Sequence[str]) -> dict[tuple[str, str], DerivationRow]:
+    """Return the rows of these tracks and assets by (track id, asset)."""
+    rows = session.exec(
+        select(DerivationRow).where(col(DerivationRow.track_id).in_(track_ids), col(DerivationRow.asset).in_(assets))
+    )
+    return {(row.track_id, row.asset): row for row in rows}
+
+
+def mark_done(session: Session, track_id: str, versions: Mapping[str, str]) -> None:
+    """Note that these assets (name to version) of a track are made."""
+    for asset, version in versions.items():
+        session.merge(
+            DerivationRow(
+                track_id=track_id, asset=asset, version=version, status="DONE", attempts=0, updated_at=utc_now()
+            )
+        )
+
+
+def mark_failed(session: Session, track_id: str, versions: Mapping[str, str], failure: Failure) -> None:
+    """Note that these assets of a track could not be made, why, and when to try again."""
+    for asset, version in versions.items():
+        row = session.get(DerivationRow, (track_id, asset)) or DerivationRow(
+            track_id=track_id, asset=asset, version=version, status="FAILED", updated_at=utc_now()
+        )
+        row.version = version
+        row.status = "FAILED"
+        row.attempts += 1
+        row.error_code = failure.code
+        row.error_message = failure.message
+        row.next_attempt_at = failure.next_attempt_at
+        row.updated_at = utc_now()
+        session.add(row)
+
+
+def requeue_due_failures(session: Session) -> int:
+    """Put failures whose time has come back into the queue; return how many."""
+    result = session.exec(
+        update(DerivationRow)
+        .where(col(DerivationRow.status) == "FAILED", col(DerivationRow.next_attempt_at) <= utc_now())
+        .values(status="PENDING", next_attempt_at=None, updated_at=utc_now())
+    )
+    return int(result.rowcount)
+
+
+def counts_by_status(session: Session, asset: str) -> dict[str, int]:
+    """Return how many tracks have this asset PENDING, DONE and FAILED."""
+    rows = session.exec(
+        select(DerivationRow.status, func.count())
+        .where(col(DerivationRow.asset) == asset)
+        .group_by(col(DerivationRow.status))
+    )
+    return dict(rows.all())
+
+
+def failures(session: Session, *, limit: int) -> list[DerivationRow]:
+    """Return what is failed now, oldest first."""
+    return list(
+        session.exec(
+            select(DerivationRow)
+            .where(DerivationRow.status == "FAILED")
+            .order_by(col(DerivationRow.updated_at))
+            .limit(limit)
+        ).all()
+    )
+
+
+def _queue_for_all_tracks(session: Session, asset: str, version: str) -> None:
+    now = utc_now()
+    is_stale = or_(col(DerivationRow.version) != version, col(DerivationRow.status) == "FAILED")
+    session.exec(
+        update(DerivationRow)
+        .where(col(DerivationRow.asset) == asset, is_stale)
+        .values(version=version, status="PENDING", attempts=0, next_attempt_at=None, updated_at=now)
+    )
+    queued = select(DerivationRow.track_id).where(col(DerivationRow.asset) == asset)
+    lacking = session.exec(select(TrackRow.id).where(col(TrackRow.id).not_in(queued))).all()
+    session.add_all(
+        DerivationRow(track_id=each, asset=asset, version=version, status="PENDING", attempts=0, updated_at=now)
+        for each in lacking
+    )

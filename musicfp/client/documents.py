@@ -1,0 +1,93 @@
+"""The GraphQL documents that the client sends. Names are those of `graphql_api/schema.graphql`."""
+
+_MATCH = """
+fragment MatchFields on Match {
+  track { id title artist }
+  score bitErrorRate offsetSeconds overlapSeconds relation
+}
+"""
+
+_SUBMISSION = (
+    _MATCH
+    + """
+fragment SubmissionFields on Submission {
+  id status filename receivedAt
+  problems { code message field }
+  track { id title artist }
+  duplicateOf { ...MatchFields }
+}
+"""
+)
+
+REQUEST_UPLOAD = """
+mutation RequestUpload($filename: String!, $sizeBytes: Int!) {
+  requestUpload(filename: $filename, sizeBytes: $sizeBytes) {
+    __typename
+    ... on UploadTicket {
+      submissionId url method expiresAt
+      headers { name value }
+      parts { partNumber url sizeBytes }
+    }
+    ... on InvalidRequest { code message field }
+  }
+}
+"""
+
+COMPLETE_UPLOAD = """
+mutation CompleteUpload($submissionId: ID!, $parts: [CompletedPart!]!) {
+  completeUpload(submissionId: $submissionId, parts: $parts) {
+    __typename
+    ... on InvalidRequest { code message field }
+  }
+}
+"""
+
+SUBMISSION = (
+    _SUBMISSION
+    + """
+query OneSubmission($id: ID!) { submission(id: $id) { ...SubmissionFields } }
+"""
+)
+
+SUBMISSIONS = (
+    _SUBMISSION
+    + """
+query Submissions($first: Int!, $after: String, $status: SubmissionStatus) {
+  submissions(first: $first, after: $after, status: $status) {
+    edges { node { ...SubmissionFields } }
+    pageInfo { hasNextPage endCursor }
+    totalCount
+  }
+}
+"""
+)
+
+TRACKS = """
+query Tracks($first: Int!, $after: String, $filter: TrackFilter) {
+  tracks(first: $first, after: $after, filter: $filter) {
+    edges { node { id title artist album durationSeconds } }
+    pageInfo { hasNextPage endCursor }
+    totalCount
+  }
+}
+"""
+
+TRACK = (
+    _MATCH
+    + """
+query OneTrack($id: ID!) {
+  track(id: $id) {
+    id title artist album durationSeconds
+    tags { name value }
+    source { codec container bitrateBps sizeBytes url }
+    transcodes { profile codec container bitrateBps sizeBytes url }
+    fingerprint { encoded algorithm itemCount durationSeconds }
+    features { name value text vector unit confidence status reason extractor version computedAt }
+    related { ...MatchFields }
+    lineage { assetKey partitionKey runId codeVersion materializedAt url }
+  }
+}
+"""
+)
+
+FEATURE_DEFINITIONS = "query FeatureDefinitions { featureDefinitions { name } }"

@@ -1,0 +1,1 @@
+"""Musical features: a registry of extractors over shared, lazily computed inputs."""

@@ -1,0 +1,54 @@
+"""Ids that musicfp makes and the object keys made of them.
+
+Ids are lower-case ULIDs: time-ordered, so that listing a bucket from a key onwards gives what is newer, and safe as
+Dagster partition keys. A track's id is the id of the submission that brought it. Nothing of a client's file name
+enters a key except an allow-listed extension.
+"""
+
+import re
+from pathlib import PurePosixPath
+
+from ulid import ULID
+
+ID_PATTERN = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
+_EXTENSION = re.compile(r"[a-z0-9]{1,8}")
+SUBMISSION_PREFIX = "submissions/"
+
+
+def new_id() -> str:
+    """Return a new time-ordered id of 26 lower-case characters (ULID, Crockford base 32)."""
+    return str(ULID()).lower()
+
+
+def is_id(text: str) -> bool:
+    """Whether `text` has the form of an id made here."""
+    return ID_PATTERN.fullmatch(text) is not None
+
+
+def file_extension(filename: str) -> str | None:
+    """Return the extension of a client's file name, lower-case and without the dot, if it is harmless; else None."""
+    extension = PurePosixPath(filename.replace("\\", "/")).suffix.lower().lstrip(".")
+    return extension if _EXTENSION.fullmatch(extension) else None
+
+
+def submission_key(submission_id: str, filename: str) -> str:
+    """Return the key in the submission bucket under which this submission is uploaded."""
+    return f"{SUBMISSION_PREFIX}{submission_id}.{file_extension(filename) or 'bin'}"
+
+
+def submission_id_of_key(key: str) -> str | None:
+    """Return the submission id if `key` is one that `submission_key` makes, else None (some other tool's upload)."""
+    if not key.startswith(SUBMISSION_PREFIX):
+        return None
+    stem = key.removeprefix(SUBMISSION_PREFIX).split(".", 1)[0]
+    return stem if is_id(stem) else None
+
+
+def source_key(source_sha256: str, extension: str) -> str:
+    """Return the content-addressed key of an accepted file in the source bucket."""
+    return f"sources/{source_sha256[:2]}/{source_sha256}.{extension}"
+
+
+def transcode_key(track_id: str, profile: str, transcode_sha256: str, extension: str) -> str:
+    """Return the content-addressed key of a transcode: a re-made transcode never overwrites one being served."""
+    return f"transcodes/{track_id}/{profile}-{transcode_sha256[:16]}.{extension}"

@@ -1,0 +1,110 @@
+"""From an accepted track to its musical features, for a batch of tracks.
+
+Each track's source is downloaded and decoded once for all its extractors, in spawned workers that stay for the whole
+batch. A value replaces the older one in the transaction that records who computed it; until then the older one is served.
+"""
+
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sqlmodel import Session
+
+from musicfp.catalog import derivations, lineage
+from musicfp.catalog.derivations import Failure
+from musicfp.catalog.engine import utc_now
+from musicfp.catalog.tables import FeatureRow, TrackRow
+from musicfp.errors import MusicfpError, StoreUnavailable
+from musicfp.features.analysis import TrackAnalysis
+from musicfp.features.values import FeatureValue
+from musicfp.features.worker import FeaturePool
+from musicfp.pipeline.context import StageContext
+from musicfp.pipeline.derived_tracks import PendingTrack, download_source, failure_of, load_pending
+from musicfp.pipeline.parallel import map_in_order
+from musicfp.pipeline.versions import FEATURE_PREFIX
+
+
+@dataclass(frozen=True)
+class AnalysisOutcome:
+    """What became of one track in the feature stage: values by asset, or why there are none."""
+
+    track: TrackRow
+    versions: Mapping[str, str]
+    values: Mapping[str, Sequence[FeatureValue]] = field(default_factory=dict)
+    cpu_s: Mapping[str, float] = field(default_factory=dict)
+    failure: Failure | None = None
+
+
+def analyse_batch(
+    context: StageContext, track_ids: Sequence[str], versions: Mapping[str, str]
+) -> Iterator[AnalysisOutcome]:
+    """Compute the assets named in `versions` for these tracks and yield each track's outcome as soon as it is stored.
+
+    Raises StoreUnavailable when the store fails: what is not done stays pending.
+    """
+    settings = context.settings
+    settings.scratch_path.mkdir(parents=True, exist_ok=True)
+    pending = [each for each in load_pending(context.database, track_ids, versions) if each.versions]
+    if not pending:
+        return
+    with (
+        tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="features-") as scratch,
+        FeaturePool(
+            workers=min(settings.workers, len(pending)), extra_modules=settings.feature_modules
+        ) as pool,
+    ):
+        yield from map_in_order(
+            lambda each: _analyse_track(context, pool, each, Path(scratch)),
+            pending,
+            threads=settings.workers + 1,  # one more downloads while the others are analysed
+            look_ahead=2 * settings.workers,
+        )
+
+
+def _analyse_track(context: StageContext, pool: FeaturePool, pending: PendingTrack, scratch: Path) -> AnalysisOutcome:
+    track = pending.track
+    extractors = {asset.removeprefix(FEATURE_PREFIX): asset for asset in pending.versions}
+    with tempfile.TemporaryDirectory(dir=scratch) as directory:
+        try:
+            source_path = download_source(context, track, Path(directory))
+            analysis = pool.submit(source_path, list(extractors)).result()
+        except StoreUnavailable:
+            raise
+        except MusicfpError as error:
+            failure = failure_of(error, attempts=max(pending.attempts.values(), default=0))
+            with context.database.write() as session:
+                derivations.mark_failed(session, track.id, pending.versions, failure)
+            return AnalysisOutcome(track, pending.versions, failure=failure)
+    with context.database.write() as session:
+        _store(session, pending, analysis, extractors)
+        derivations.mark_done(session, track.id, pending.versions)
+        lineage.record(session, context.provenance, track.id, pending.versions.items())
+    return AnalysisOutcome(
+        track,
+        pending.versions,
+        values={extractors[name]: values for name, values in analysis.values.items()},
+        cpu_s={extractors[name]: cpu_s for name, cpu_s in analysis.cpu_s.items()},
+    )
+
+
+def _store(session: Session, pending: PendingTrack, analysis: TrackAnalysis, extractors: Mapping[str, str]) -> None:
+    now = utc_now()
+    for extractor, values in analysis.values.items():
+        for each in values:
+            session.merge(
+                FeatureRow(
+                    track_id=pending.track.id,
+                    name=each.name,
+                    value=each.value,
+                    text=each.text,
+                    vector=None if each.vector is None else list(each.vector),
+                    unit=each.unit,
+                    confidence=each.confidence,
+                    status=each.status.name,
+                    reason=each.reason,
+                    extractor=extractor,
+                    version=pending.versions[extractors[extractor]],
+                    computed_at=now,
+                )
+            )

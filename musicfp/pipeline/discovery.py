@@ -1,0 +1,100 @@
+"""Noticing what has arrived in the submission bucket.
+
+Cheap pass: only keys after a cursor, since the keys we make are ordered by time; it never starts after an upload that is
+still awaited. Complete pass: the whole bucket, for files that other tools put under keys of their own and for anything
+missed. Both may be repeated at will. (S3's times have whole seconds, so they cannot serve as a cursor.)
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import PurePosixPath
+
+from sqlmodel import Session
+
+from musicfp.catalog import submissions
+from musicfp.catalog.engine import Database
+from musicfp.catalog.submissions import ReceivedObject
+from musicfp.catalog.tables import SubmissionRow
+from musicfp.identity import SUBMISSION_PREFIX, new_id, submission_id_of_key
+from musicfp.settings import Settings
+from musicfp.store.objects import ObjectInfo, ObjectStore
+from musicfp.text import clean_line
+
+_PAGE_OBJECTS = 500
+# A tick of Dagster's sensor daemon must end within its limit; what is left over waits for the next pass.
+_MAX_OBJECTS_PER_PASS = 20_000
+
+
+@dataclass(frozen=True)
+class Discovery:
+    """What a pass found: submissions that are new, and where the next cheap pass starts."""
+
+    submission_ids: tuple[str, ...]
+    after: str
+
+
+def discover(
+    database: Database, store: ObjectStore, settings: Settings, *, after: str, complete: bool
+) -> Discovery:
+    """Record what has arrived since `after` (or ever, if `complete`) and return it."""
+    start = "" if complete else _start(database, after)
+    prefix = "" if complete else SUBMISSION_PREFIX
+    listing = store.list_after(settings.submission_bucket, prefix=prefix, after=start)
+    found: list[str] = []
+    newest = after
+    for page in _pages(islice(listing, _MAX_OBJECTS_PER_PASS)):
+        found += _record_page(database, page)
+        newest = max([newest, *(each.key for each in page if submission_id_of_key(each.key))])
+    return Discovery(tuple(found), newest)
+
+
+def _start(database: Database, after: str) -> str:
+    with database.read() as session:
+        awaited = submissions.oldest_awaited_key(session)
+    # StartAfter is exclusive: a key without its last character comes just before it.
+    return after if awaited is None else min(after, awaited[:-1])
+
+
+def _pages(listing: Iterator[ObjectInfo]) -> Iterator[list[ObjectInfo]]:
+    while page := list(islice(listing, _PAGE_OBJECTS)):
+        yield [each for each in page if not each.key.endswith("/") and "\x00" not in each.key]
+
+
+def _record_page(database: Database, page: list[ObjectInfo]) -> list[str]:
+    """Record the news of one page of the listing; a page without news costs one query."""
+    keys = [each.key for each in page]
+    with database.read() as session:
+        known = submissions.open_by_key(session, keys)
+    if all(_is_old_news(known.get(each.key), each) for each in page):
+        return []
+    with database.write() as session:
+        known = submissions.open_by_key(session, keys)
+        news = [each for each in page if not _is_old_news(known.get(each.key), each)]
+        return [_record(session, each, known.get(each.key)) for each in news]
+
+
+def _is_old_news(row: SubmissionRow | None, found: ObjectInfo) -> bool:
+    return row is not None and row.status != "AWAITING_UPLOAD" and row.etag == found.etag
+
+
+def _record(session: Session, found: ObjectInfo, row: SubmissionRow | None) -> str:
+    if row is not None and row.status not in {"AWAITING_UPLOAD", "RECEIVED"}:
+        # Other bytes under the key of a decided submission are another submission.
+        submissions.mark_object_gone(session, row.id)
+        session.flush()
+        return _receive(session, found, new_id(), row.filename)
+    if row is not None:
+        return _receive(session, found, row.id, row.filename)
+    submission_id = submission_id_of_key(found.key)
+    if submission_id is None or submissions.get(session, submission_id) is not None:
+        submission_id = new_id()
+    filename = clean_line(PurePosixPath(found.key).name, max_characters=255) or "unnamed"
+    return _receive(session, found, submission_id, filename)
+
+
+def _receive(session: Session, found: ObjectInfo, submission_id: str, filename: str) -> str:
+    received = ReceivedObject(submission_id, found.key, filename, found.size_bytes, found.etag, found.last_modified)
+    submissions.record_received(session, received)
+    session.flush()
+    return submission_id

@@ -1,0 +1,213 @@
+"""From an uploaded object to a verdict, for a batch of submissions.
+
+The order of effects is what keeps kill -9 harmless: the source object is stored under the hash of its content, then the
+track, its fingerprint and the verdict become true in one transaction, and the submission's object is deleted last, by
+`forget_decided_objects`. Whatever ran before a crash is found done by the next run.
+"""
+
+import logging
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from musicfp.catalog import acceptance, lineage, submissions
+from musicfp.catalog.engine import utc_now
+from musicfp.catalog.tables import SubmissionRow
+from musicfp.errors import (
+    InvalidRequest,
+    MusicfpError,
+    NotFound,
+    ObjectChanged,
+    PermanentError,
+    Problem,
+    RetryableError,
+    StoreUnavailable,
+    SubmissionRejected,
+    WorkerLost,
+)
+from musicfp.fingerprint.verdict import DedupeOutcome, DedupeVerdict, VerdictPolicy
+from musicfp.identity import file_extension
+from musicfp.pipeline.context import StageContext
+from musicfp.pipeline.ingest_rows import accepted_track, verdict_row
+from musicfp.pipeline.inspection import Inspection, InspectionPool, InspectionRules
+from musicfp.pipeline.judgement import Judge
+from musicfp.pipeline.parallel import map_in_order
+from musicfp.pipeline.versions import INGEST_ASSET_VERSIONS
+
+LOGGER = logging.getLogger(__name__)
+MAX_ATTEMPTS = 4
+_FIRST_RETRY_S = 30
+
+
+@dataclass(frozen=True)
+class IngestOutcome:
+    """What became of one submission. `inspection` and `verdict` are there as far as it came in this run."""
+
+    submission: SubmissionRow
+    problems: tuple[Problem, ...] = ()
+    inspection: Inspection | None = None
+    verdict: DedupeVerdict | None = None
+
+
+@dataclass(frozen=True)
+class _Examined:
+    """A downloaded and inspected submission, or why that failed."""
+
+    submission: SubmissionRow
+    path: Path
+    source_sha256: str | None = None
+    inspection: Inspection | None = None
+    error: MusicfpError | None = None
+
+
+def ingest_batch(context: StageContext, submission_ids: Sequence[str]) -> Iterator[IngestOutcome]:
+    """Decide these submissions in the given order and yield each outcome as soon as it is stored.
+
+    Submissions that are decided already are skipped. Raises StoreUnavailable when the store fails: the rest of the
+    batch stays RECEIVED and comes again.
+    """
+    with context.database.read() as session:
+        rows = submissions.get_many(session, submission_ids)
+    waiting = [rows[each] for each in submission_ids if each in rows and rows[each].status == "RECEIVED"]
+    if not waiting:
+        return
+    settings = context.settings
+    settings.scratch_path.mkdir(parents=True, exist_ok=True)
+    judge = Judge(context.database, VerdictPolicy(review_related=settings.review_related))
+    rules = InspectionRules(settings.required_tags, settings.max_duration_s)
+    with (
+        tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="ingest-") as scratch,
+        InspectionPool(rules, workers=min(settings.workers, len(waiting))) as pool,
+    ):
+        examined = map_in_order(
+            lambda row: _examine(context, pool, row, Path(scratch) / row.id),
+            waiting,
+            threads=settings.workers + 1,  # one more downloads while the others are inspected
+            look_ahead=2 * settings.workers,
+        )
+        for each in examined:
+            yield _decide(context, judge, each)
+            each.path.unlink(missing_ok=True)
+
+
+def forget_decided_objects(context: StageContext, *, limit: int = 1000) -> int:
+    """Delete the submission objects of accepted and duplicate submissions; return how many. Idempotent."""
+    with context.database.read() as session:
+        leftovers = submissions.with_leftover_objects(session, limit=limit)
+    for row in leftovers:
+        context.store.delete(context.settings.submission_bucket, row.object_key)
+        with context.database.write() as session:
+            submissions.mark_object_gone(session, row.id)
+    return len(leftovers)
+
+
+def _examine(context: StageContext, pool: InspectionPool, row: SubmissionRow, path: Path) -> _Examined:
+    settings = context.settings
+    try:
+        _check_room(path.parent, row.size_bytes or 0)
+        downloaded = context.store.download(
+            settings.submission_bucket, row.object_key, path, max_bytes=settings.max_upload_bytes, etag=row.etag
+        )
+        inspection = pool.inspect(path, file_extension(row.filename))
+        return _Examined(row, path, downloaded.sha256, inspection)
+    except MusicfpError as error:
+        return _Examined(row, path, error=error)
+
+
+def _check_room(directory: Path, size_bytes: int) -> None:
+    free_bytes = shutil.disk_usage(directory).free
+    if free_bytes < 2 * size_bytes + (64 << 20):
+        raise StoreUnavailable(f"Only {free_bytes} bytes are free for scratch files in {directory}; make room.")
+
+
+def _decide(context: StageContext, judge: Judge, examined: _Examined) -> IngestOutcome:
+    if examined.error is not None:
+        return _decide_failed(context, examined.submission, examined.error)
+    inspection, source_sha256 = examined.inspection, examined.source_sha256
+    if inspection is None or source_sha256 is None:
+        raise AssertionError(f"Submission {examined.submission.id} was examined without a result or an error.")
+    submission = examined.submission
+    verdict = judge.judge(source_sha256, inspection.fingerprint, force_accept=submission.review_accepted is True)
+    if verdict.outcome is DedupeOutcome.UNIQUE:
+        return _accept(context, judge, submission, examined.path, source_sha256, inspection, verdict)
+    return _conclude(context, submission, source_sha256, inspection, verdict)
+
+
+def _accept(
+    context: StageContext,
+    judge: Judge,
+    submission: SubmissionRow,
+    path: Path,
+    source_sha256: str,
+    inspection: Inspection,
+    verdict: DedupeVerdict,
+) -> IngestOutcome:
+    """Store the source, then make the track unless somebody else has brought the same recording meanwhile."""
+    prepared = accepted_track(submission, inspection, verdict, source_sha256=source_sha256)
+    settings = context.settings
+    context.store.put_file(settings.source_bucket, prepared.track.source_key, path, mime=inspection.fmt.mime)
+    stored = context.store.stat(settings.source_bucket, prepared.track.source_key)
+    if stored is None or stored.size_bytes != prepared.track.source_size_bytes:
+        raise StoreUnavailable(f"Stored {prepared.track.source_key}, but the store shows {stored}; it will be retried.")
+    with context.database.exclusive() as session:
+        if judge.is_outdated(session):
+            verdict = judge.judge(
+                source_sha256, inspection.fingerprint, force_accept=submission.review_accepted is True
+            )
+        if verdict.outcome is DedupeOutcome.UNIQUE:
+            submission.source_sha256 = source_sha256
+            acceptance.accept(session, submission, prepared, verdict_row(submission, verdict, status="ACCEPTED"))
+            lineage.record(session, context.provenance, submission.id, INGEST_ASSET_VERSIONS.items())
+            return IngestOutcome(submission, inspection=inspection, verdict=verdict)
+    return _conclude(context, submission, source_sha256, inspection, verdict)
+
+
+def _conclude(
+    context: StageContext,
+    submission: SubmissionRow,
+    source_sha256: str,
+    inspection: Inspection,
+    verdict: DedupeVerdict,
+) -> IngestOutcome:
+    """End a submission that does not become a track: it is a duplicate or waits for review."""
+    status = "NEEDS_REVIEW" if verdict.outcome is DedupeOutcome.NEEDS_REVIEW else "DUPLICATE"
+    with context.database.write() as session:
+        submission.source_sha256 = source_sha256
+        acceptance.conclude(session, submission, status, verdict_row(submission, verdict, status=status))
+        lineage.record(session, context.provenance, submission.id, INGEST_ASSET_VERSIONS.items())
+    return IngestOutcome(submission, inspection=inspection, verdict=verdict)
+
+
+def _decide_failed(context: StageContext, submission: SubmissionRow, error: MusicfpError) -> IngestOutcome:
+    """End, or postpone, a submission that could not be examined."""
+    if isinstance(error, StoreUnavailable):
+        raise error
+    problems = _problems_of(error)
+    with context.database.write() as session:
+        if isinstance(error, RetryableError) and submission.attempts + 1 < MAX_ATTEMPTS:
+            delay_s = _FIRST_RETRY_S * 2**submission.attempts
+            submissions.try_again_later(session, submission, due_at=utc_now() + timedelta(seconds=delay_s))
+            LOGGER.warning("submission %s is put off for %d s: %s", submission.id, delay_s, error)
+        else:
+            status = "REJECTED" if isinstance(error, SubmissionRejected | InvalidRequest) else "FAILED"
+            submissions.decide(session, submission, status, problems)
+            if isinstance(error, NotFound):
+                submissions.mark_object_gone(session, submission.id)
+    return IngestOutcome(submission, problems=problems)
+
+
+def _problems_of(error: MusicfpError) -> tuple[Problem, ...]:
+    if isinstance(error, SubmissionRejected):
+        return error.problems
+    if isinstance(error, NotFound):
+        return (Problem("object_gone", "The uploaded file was removed before it could be examined. Upload it again."),)
+    if isinstance(error, WorkerLost):
+        return (Problem("not_examinable", f"{error} The file may be damaged; convert it and upload it again."),)
+    if isinstance(error, ObjectChanged):
+        return (Problem(error.code, "The uploaded file was replaced while it was examined. Upload it again."),)
+    if isinstance(error, PermanentError):
+        return (Problem(error.code, str(error)),)
+    return (Problem(error.code, f"The file could not be examined: {error}"),)

@@ -1,0 +1,153 @@
+"""Looking into one uploaded file: what it is, what it says about itself, and its fingerprint. The file is decoded once.
+
+Runs in spawned worker processes (`InspectionPool`), because parsing tags and media of strangers can hang, crash or eat
+memory. What does not belong here: the store, the database and the verdict.
+"""
+
+import resource
+import time
+from collections.abc import Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pebble import ProcessExpired, ProcessPool
+
+from musicfp.audio.decode import DecodedAudio, check_decoded, decode_pcm
+from musicfp.audio.probe import AudioFacts, check_facts, probe
+from musicfp.audio.sniff import AudioFormat, check_extension, require_format
+from musicfp.audio.tags import TrackTags, missing_tag_problems, read_tags
+from musicfp.errors import Problem, SubmissionRejected, WorkerLost
+from musicfp.fingerprint.chromaprint import fingerprint_pcm
+from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
+
+# Changes when the same file gives other facts, tags or problems.
+INSPECTION_VERSION = "1"
+# A file of four hours is decoded at 300 times real time or more; what takes longer than this hangs.
+DEFAULT_TIMEOUT_S = 900.0
+_WORKER_MEMORY_BYTES = 2 << 30
+_TASKS_PER_WORKER = 1000
+
+
+@dataclass(frozen=True)
+class InspectionRules:
+    """What an upload must fulfil, from settings."""
+
+    required_tags: tuple[str, ...]
+    max_duration_s: float
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """Everything that an upload shows of itself. `duration_s` counts decoded samples, not what headers claim."""
+
+    fmt: AudioFormat
+    facts: AudioFacts
+    tags: TrackTags
+    fingerprint: Fingerprint
+    duration_s: float
+    cpu_s: float
+
+
+def inspect_file(path: Path, extension: str | None, rules: InspectionRules) -> Inspection:
+    """Inspect a local file whose upload was called `*.extension`.
+
+    Raises SubmissionRejected with every problem found. Wrong tags and wrong audio are told in one go.
+    """
+    if path.stat().st_size == 0:
+        raise SubmissionRejected(Problem("empty", "The file is empty (0 bytes). Check the export and upload it again."))
+    began_s = _cpu_with_children_s()
+    fmt = require_format(path)
+    problems = [problem for problem in [check_extension(extension, fmt)] if problem is not None]
+    facts = probe(path, fmt=fmt)
+    check_facts(facts, max_duration_s=rules.max_duration_s)
+    tags = read_tags(path, fmt=fmt, fallback=facts.tags)
+    problems += missing_tag_problems(tags, rules.required_tags)
+    fingerprint, duration_s = _fingerprint(path, fmt, facts, rules, problems)
+    if problems:
+        raise SubmissionRejected(*problems)
+    return Inspection(fmt, facts, tags, fingerprint, duration_s, _cpu_with_children_s() - began_s)
+
+
+def _fingerprint(
+    path: Path, fmt: AudioFormat, facts: AudioFacts, rules: InspectionRules, problems: list[Problem]
+) -> tuple[Fingerprint, float]:
+    """Decode to the rate that Chromaprint works at, fingerprinting on the way; what is wrong goes into `problems`."""
+    # Two channels where there are two: a mix of phase-inverted stereo would look silent.
+    n_channels = min(facts.n_channels, 2)
+    decoding = decode_pcm(
+        path,
+        fmt=fmt,
+        sample_rate_hz=ANALYSIS_RATE_HZ,
+        n_channels=n_channels,
+        sample_format="s16",
+        max_duration_s=rules.max_duration_s,
+    )
+    with decoding as decoded:
+        fingerprint = fingerprint_pcm(_pcm_bytes(decoded), sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=n_channels)
+    try:
+        check_decoded(path, facts, decoded, fmt=fmt, max_duration_s=rules.max_duration_s)
+    except SubmissionRejected as rejection:
+        problems.extend(rejection.problems)
+    return fingerprint, decoded.duration_s
+
+
+def _pcm_bytes(decoded: DecodedAudio) -> Iterator[bytes]:
+    for samples in decoded:
+        yield samples.tobytes()
+
+
+class InspectionPool:
+    """Spawned processes that inspect files. A context manager; leaving it with an error stops what is running."""
+
+    def __init__(self, rules: InspectionRules, *, workers: int, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self._rules = rules
+        self._timeout_s = timeout_s
+        self._pool = ProcessPool(
+            max_workers=workers,
+            max_tasks=_TASKS_PER_WORKER,
+            initializer=_start_worker,
+            context=get_context("spawn"),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if kind is None:
+            self._pool.close()
+        else:
+            self._pool.stop()
+        self._pool.join()
+
+    def inspect(self, path: Path, extension: str | None) -> Inspection:
+        """Inspect a file in a worker and wait for it.
+
+        Raises SubmissionRejected, or WorkerLost when the worker crashed or ran out of time.
+        """
+        future: Future[Inspection] = self._pool.schedule(
+            inspect_file, args=(path, extension, self._rules), timeout=self._timeout_s
+        )
+        try:
+            return future.result()
+        except TimeoutError as error:
+            raise WorkerLost(f"Examining the file took longer than {self._timeout_s:.0f} s and was stopped.") from error
+        except ProcessExpired as error:
+            raise WorkerLost(f"The process that examined the file ended with exit code {error.exitcode}.") from error
+        except MemoryError as error:
+            raise WorkerLost(f"Examining the file took more than {_WORKER_MEMORY_BYTES} bytes of memory.") from error
+
+
+def _start_worker() -> None:
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_DATA, (_WORKER_MEMORY_BYTES, _WORKER_MEMORY_BYTES))
+
+
+def _cpu_with_children_s() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime

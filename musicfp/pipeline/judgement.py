@@ -1,0 +1,45 @@
+"""Judging a recording against the catalogue as it stands: the database's side of deduplication.
+
+What belongs here: keeping the searched fingerprints as new as the database. What does not: how fingerprints are compared
+and what a match means (`musicfp.fingerprint`).
+"""
+
+from dataclasses import replace
+
+from sqlmodel import Session
+
+from musicfp.catalog import acceptance
+from musicfp.catalog.engine import Database
+from musicfp.fingerprint.model import Fingerprint
+from musicfp.fingerprint.verdict import DedupeOutcome, DedupeVerdict, VerdictPolicy, judge, same_file_verdict
+from musicfp.pipeline.recognition import Recogniser
+
+
+class Judge:
+    """Decides whether a recording is new. One per batch; knows what it has seen of the catalogue."""
+
+    def __init__(self, database: Database, policy: VerdictPolicy) -> None:
+        self._database = database
+        self._policy = policy
+        self._recogniser = Recogniser(database)
+        self._seen_ordinal = 0
+
+    def judge(self, source_sha256: str, fingerprint: Fingerprint, *, force_accept: bool) -> DedupeVerdict:
+        """Judge a recording by the hash of its file and by its fingerprint, against all tracks accepted so far.
+
+        `force_accept` is a reviewer's word: only the same file stays a duplicate, relations are kept as such.
+        """
+        with self._database.read() as session:
+            same_file = acceptance.track_with_source(session, source_sha256)
+            self._seen_ordinal = acceptance.newest_ordinal(session)
+        if same_file is not None:
+            return same_file_verdict(same_file.id, policy=self._policy)
+        report = self._recogniser.search(fingerprint)
+        verdict = judge(report, query_items=fingerprint.n_items, policy=self._policy)
+        if force_accept and verdict.outcome is not DedupeOutcome.UNIQUE:
+            return replace(verdict, outcome=DedupeOutcome.UNIQUE, reason=f"Accepted in review. {verdict.reason}")
+        return verdict
+
+    def is_outdated(self, session: Session) -> bool:
+        """Whether tracks were accepted since the last judgement, as seen in this transaction."""
+        return acceptance.newest_ordinal(session) != self._seen_ordinal

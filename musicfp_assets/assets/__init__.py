@@ -1,0 +1,1 @@
+"""The assets: one module per stage, each stage one step over a batch of partitions."""

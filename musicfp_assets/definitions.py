@@ -1,0 +1,52 @@
+"""Everything that Dagster loads, put together. `build_definitions` takes settings and registry, so that tests can vary them."""
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from musicfp.features.registry import Registry, load_builtin
+from musicfp.pipeline.versions import INGEST_ASSET_VERSIONS, feature_versions, transcode_versions
+from musicfp.settings import Settings
+from musicfp_assets.assets.features import build_features
+from musicfp_assets.assets.ingest import ingest, submission
+from musicfp_assets.assets.transcodes import build_transcodes
+from musicfp_assets.housekeeping import expiry_job, expiry_schedule
+from musicfp_assets.resources import MusicfpResource
+from musicfp_assets.sensors.derive import build_derive_sensor, build_retry_sensor
+from musicfp_assets.sensors.submissions import build_submission_sensor
+
+INGEST_JOB = "ingest_job"
+TRANSCODE_JOB = "transcode_job"
+FEATURE_JOB = "feature_job"
+
+
+def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
+    """Return assets, jobs, sensors and schedules for these settings and feature extractors."""
+    of_transcodes, of_features = transcode_versions(settings), feature_versions(registry)
+    all_versions = {**of_transcodes, **of_features}
+    ingest_job = _job(INGEST_JOB, list(INGEST_ASSET_VERSIONS), "Decide a batch of submissions.")
+    transcode_job = _job(TRANSCODE_JOB, list(of_transcodes), "Transcode a batch of tracks.")
+    feature_job = _job(FEATURE_JOB, list(of_features), "Analyse a batch of tracks.")
+    return dg.Definitions(
+        assets=[submission, ingest, build_transcodes(settings), build_features(settings, registry)],
+        jobs=[ingest_job, transcode_job, feature_job, expiry_job],
+        sensors=[
+            build_submission_sensor(ingest_job),
+            build_derive_sensor(
+                "transcode_sensor", transcode_job, stage_versions=of_transcodes, all_versions=all_versions
+            ),
+            build_derive_sensor("feature_sensor", feature_job, stage_versions=of_features, all_versions=all_versions),
+            build_retry_sensor(),
+        ],
+        schedules=[expiry_schedule],
+        resources={"musicfp": MusicfpResource()},
+        executor=dg.in_process_executor,  # a stage brings its own processes; one per step would only cost start-up time
+    )
+
+
+def _job(name: str, assets: list[str], description: str) -> UnresolvedAssetJobDefinition:
+    return dg.define_asset_job(
+        name, selection=dg.AssetSelection.assets(*assets), description=description, executor_def=dg.in_process_executor
+    )
+
+
+defs = build_definitions(Settings.from_env(), load_builtin())

@@ -1,0 +1,39 @@
+"""The one resource of the assets: what a stage of the pipeline works with, as plain objects of the domain."""
+
+import dagster as dg
+from dagster_aws.s3 import S3Resource
+
+from musicfp.catalog.engine import Database
+from musicfp.catalog.lineage import Provenance
+from musicfp.pipeline.context import StageContext
+from musicfp.settings import Settings
+from musicfp.store.connection import make_signing_client, store_connection
+from musicfp.store.objects import ObjectStore
+
+
+class MusicfpResource(dg.ConfigurableResource):
+    """Opens settings, database and object store from the environment of the process that runs the step."""
+
+    def stage(self, run_id: str) -> StageContext:
+        """Return the context of a stage that works for this run."""
+        settings = Settings.from_env()
+        return StageContext(
+            settings=settings,
+            database=Database(settings.database_url),
+            store=_open_store(settings),
+            provenance=Provenance(run_id),
+        )
+
+
+def _open_store(settings: Settings) -> ObjectStore:
+    """Connect through dagster-aws's S3Resource; with neither endpoint nor keys it is AWS, by AWS's own environment."""
+    connection = store_connection(settings)
+    credentials = connection.credentials
+    s3 = S3Resource(
+        endpoint_url=connection.endpoint_url,
+        region_name=connection.region,
+        aws_access_key_id=credentials.access_key if credentials else None,
+        aws_secret_access_key=credentials.secret_key if credentials else None,
+        max_attempts=4,
+    )
+    return ObjectStore(s3.get_client(), signing_client=make_signing_client(settings, connection))

@@ -1,0 +1,46 @@
+"""Asking Dagster for one run over a batch of partitions.
+
+A run over many partitions is a range: two tags naming its ends in the order in which the partitions were added. Keys that
+are not next to each other therefore need several runs.
+"""
+
+from collections.abc import Collection, Mapping, Sequence
+
+import dagster as dg
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+
+_UNFINISHED = [
+    dg.DagsterRunStatus.QUEUED,
+    dg.DagsterRunStatus.NOT_STARTED,
+    dg.DagsterRunStatus.STARTING,
+    dg.DagsterRunStatus.STARTED,
+    dg.DagsterRunStatus.CANCELING,
+]
+
+
+def has_unfinished_run(instance: dg.DagsterInstance, job_name: str) -> bool:
+    """Whether a run of this job waits or works. One batch at a time keeps a range from being asked for twice."""
+    return bool(instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=_UNFINISHED), limit=1))
+
+
+def first_stretch(wanted: Collection[str], ordered: Sequence[str], *, max_keys: int) -> list[str]:
+    """Return the first up to `max_keys` wanted keys that follow each other without a gap in `ordered`."""
+    stretch: list[str] = []
+    for key in ordered:
+        if key in wanted:
+            stretch.append(key)
+            if len(stretch) == max_keys:
+                break
+        elif stretch:
+            break
+    return stretch
+
+
+def range_request(
+    keys: Sequence[str], *, asset_selection: Sequence[dg.AssetKey] | None = None, tags: Mapping[str, str] | None = None
+) -> dg.RunRequest:
+    """Return the request for one run over these neighbouring partitions."""
+    ends = {ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
+    return dg.RunRequest(
+        asset_selection=list(asset_selection) if asset_selection is not None else None, tags={**(tags or {}), **ends}
+    )

@@ -1,0 +1,111 @@
+"""`submission_sensor`: from objects in the submission bucket to partitions and ingest runs."""
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+
+import dagster as dg
+from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
+
+from musicfp.catalog import submissions
+from musicfp.catalog.engine import Database
+from musicfp.catalog.tables import SubmissionRow
+from musicfp.pipeline.context import StageContext
+from musicfp.pipeline.discovery import discover
+from musicfp.pipeline.uploads import expire_overdue_uploads
+from musicfp_assets.assets.ingest import SUBMISSION
+from musicfp_assets.metadata import seconds
+from musicfp_assets.partitions import SUBMISSIONS
+from musicfp_assets.resources import MusicfpResource
+from musicfp_assets.run_ranges import first_stretch, has_unfinished_run, range_request
+
+TICK_INTERVAL_S = 2
+# The whole bucket holds what waits and what was rejected of late; other tools' files are found only by listing it.
+COMPLETE_PASS_INTERVAL_S = 20
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where the next cheap listing starts, and when the whole bucket was last listed (seconds since 1970)."""
+
+    after: str = ""
+    complete_pass_at: float = 0.0
+
+    @classmethod
+    def parse(cls, text: str | None) -> "Cursor":
+        """Read a stored cursor; one that cannot be read starts over, which costs a listing and loses nothing."""
+        try:
+            stored = json.loads(text or "{}")
+            return cls(str(stored.get("after", "")), float(stored.get("complete_pass_at", 0.0)))
+        except (TypeError, ValueError, AttributeError):
+            return cls()
+
+
+def build_submission_sensor(ingest_job: UnresolvedAssetJobDefinition) -> dg.SensorDefinition:
+    """Return the sensor that requests runs of `ingest_job`."""
+
+    @dg.sensor(
+        name="submission_sensor",
+        job=ingest_job,
+        minimum_interval_seconds=TICK_INTERVAL_S,
+        default_status=dg.DefaultSensorStatus.RUNNING,
+        description="Finds uploads in the submission bucket, adds a partition for each, and ingests them in batches.",
+    )
+    def submission_sensor(context: dg.SensorEvaluationContext, musicfp: MusicfpResource) -> dg.SensorResult:
+        stage = musicfp.stage("")
+        cursor = _discover(stage, Cursor.parse(context.cursor))
+        requests: list[dg.RunRequest] = []
+        new_keys: list[str] = []
+        if not has_unfinished_run(context.instance, ingest_job.name):
+            with stage.database.read() as session:
+                due = submissions.due_for_ingest(session, limit=stage.settings.ingest_batch_tracks)
+            if due:
+                known = context.instance.get_dynamic_partitions(SUBMISSIONS.name)
+                new_keys = _unknown(due, known)
+                batch = first_stretch(set(due), [*known, *new_keys], max_keys=stage.settings.ingest_batch_tracks)
+                requests = [range_request(batch)]
+        return dg.SensorResult(
+            run_requests=requests,
+            dynamic_partitions_requests=[SUBMISSIONS.build_add_request(new_keys)] if new_keys else [],
+            asset_events=_arrivals(stage.database, new_keys),
+            cursor=json.dumps(asdict(cursor)),
+        )
+
+    return submission_sensor
+
+
+def _discover(stage: StageContext, cursor: Cursor) -> Cursor:
+    now = time.time()
+    complete = now - cursor.complete_pass_at >= COMPLETE_PASS_INTERVAL_S
+    found = discover(stage.database, stage.store, stage.settings, after=cursor.after, complete=complete)
+    if complete:
+        expire_overdue_uploads(stage.database, stage.store, stage.settings)
+    return Cursor(found.after, now if complete else cursor.complete_pass_at)
+
+
+def _unknown(keys: Sequence[str], known: Sequence[str]) -> list[str]:
+    already = set(known)
+    return [key for key in keys if key not in already]
+
+
+def _arrivals(database: Database, keys: Sequence[str]) -> list[dg.AssetMaterialization]:
+    """Return the events that record the uploads themselves as an asset, where the lineage of everything begins."""
+    with database.read() as session:
+        rows = submissions.get_many(session, keys)
+    return [_arrival(rows[key]) for key in keys]
+
+
+def _arrival(row: SubmissionRow) -> dg.AssetMaterialization:
+    waited_s = (row.received_at - row.created_at).total_seconds() if row.received_at else 0.0
+    return dg.AssetMaterialization(
+        SUBMISSION,
+        partition=row.id,
+        metadata={
+            "filename": row.filename,
+            "object_key": row.object_key,
+            "size_bytes": row.size_bytes or 0,
+            "etag": row.etag or "",
+            "upload_took_s": seconds(max(0.0, waited_s)),
+        },
+    )

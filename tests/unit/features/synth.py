@@ -1,0 +1,85 @@
+"""Small synthetic music with known tempo and key for the tests of features."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+RATE_HZ = 44_100
+_SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
+
+
+def sine(*, hz: float, dbfs: float, duration_s: float, rate_hz: int = RATE_HZ) -> NDArray[np.float32]:
+    """Return a stereo sine whose peak is at `dbfs` in both channels. Shape (n, 2)."""
+    time_s = np.arange(round(duration_s * rate_hz)) / rate_hz
+    mono = 10 ** (dbfs / 20) * np.sin(2 * np.pi * hz * time_s)
+    return np.stack([mono, mono], axis=1).astype(np.float32)
+
+
+def silence(duration_s: float) -> NDArray[np.float32]:
+    """Return digital silence. Shape (n, 2)."""
+    return np.zeros((round(duration_s * RATE_HZ), 2), dtype=np.float32)
+
+
+def noise(duration_s: float, *, colour: float = 0.0, seed: int = 1) -> NDArray[np.float32]:
+    """Return stereo noise with a power spectrum of 1/f**colour at -20 dBFS RMS. Shape (n, 2)."""
+    n_samples = round(duration_s * RATE_HZ)
+    rng = np.random.default_rng(seed)
+    spectrum = np.fft.rfft(rng.standard_normal((n_samples, 2)), axis=0)
+    spectrum *= np.maximum(1, np.arange(len(spectrum)))[:, None] ** (-colour / 2)
+    shaped = np.fft.irfft(spectrum, n=n_samples, axis=0)
+    return np.asarray(0.1 * shaped / shaped.std(), dtype=np.float32)
+
+
+def drums(duration_s: float, *, bpm: float) -> NDArray[np.float64]:
+    """Return a drum loop: kick on 1 and 3, snare on 2 and 4, hi-hat in eighths. Shape (n,)."""
+    rng = np.random.default_rng(7)
+    mix = np.zeros(round(duration_s * RATE_HZ))
+    beat_s = 60 / bpm
+    for eighth in range(int(duration_s / beat_s * 2)):
+        start_s = eighth * beat_s / 2
+        _add(mix, start_s, 0.15 * rng.standard_normal(1500) * _decay(1500, 0.008))
+        if eighth % 4 == 0:
+            time_s = np.arange(8000) / RATE_HZ
+            _add(
+                mix,
+                start_s,
+                0.8 * np.sin(2 * np.pi * (50 * time_s + 4 * (1 - np.exp(-time_s * 30)))) * _decay(8000, 0.06),
+            )
+        elif eighth % 2 == 0:
+            _add(mix, start_s, 0.4 * rng.standard_normal(7000) * _decay(7000, 0.04))
+    return mix
+
+
+def chords(duration_s: float, *, bpm: float, progression: tuple[str, ...], transpose: int = 0) -> NDArray[np.float64]:
+    """Return triads ("A" major, "Am" minor), one per four beats, with bass and five partials a note. Shape (n,)."""
+    mix = np.zeros(round(duration_s * RATE_HZ))
+    bar_s = 4 * 60 / bpm
+    for bar in range(int(np.ceil(duration_s / bar_s))):
+        name = progression[bar % len(progression)]
+        root = _SEMITONES[name[0]] + transpose
+        third = 3 if name.endswith("m") else 4
+        n_samples = round(bar_s * RATE_HZ)
+        time_s = np.arange(n_samples) / RATE_HZ
+        for note in (root + 36, root + 60, root + 60 + third, root + 67):
+            hz = 440 * 2 ** ((note - 69) / 12)
+            tone = sum(np.sin(2 * np.pi * hz * partial * time_s) / partial**1.5 for partial in range(1, 6))
+            _add(mix, bar * bar_s, 0.06 * tone * _decay(n_samples, 1.5))
+    return mix
+
+
+def song(
+    duration_s: float, *, bpm: float = 120, progression: tuple[str, ...] = ("Am", "Dm", "Em", "Am"), transpose: int = 0
+) -> NDArray[np.float32]:
+    """Return drums and chords in stereo. Shape (n, 2)."""
+    left = chords(duration_s, bpm=bpm, progression=progression, transpose=transpose)
+    beat = drums(duration_s, bpm=bpm)
+    return np.stack([left + 0.4 * beat, left * 0.8 + 0.4 * beat], axis=1).astype(np.float32)
+
+
+def _decay(n_samples: int, time_constant_s: float) -> NDArray[np.float64]:
+    return np.exp(-np.arange(n_samples) / RATE_HZ / time_constant_s)
+
+
+def _add(mix: NDArray[np.float64], start_s: float, sound: NDArray[np.float64]) -> None:
+    start = round(start_s * RATE_HZ)
+    stop = min(len(mix), start + len(sound))
+    mix[start:stop] += sound[: stop - start]

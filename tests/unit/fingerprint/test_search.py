@@ -1,0 +1,156 @@
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from musicfp.fingerprint.corpus import FingerprintCorpus
+from musicfp.fingerprint.model import ITEM_DURATION_S, Fingerprint
+from musicfp.fingerprint.search import Match, SearchReport, min_correlation, search
+
+SILENCE = np.full(1000, 0x256DF977, dtype=np.uint32)
+
+
+def find(items: NDArray[np.uint32], corpus: FingerprintCorpus, **options: float) -> SearchReport:
+    return search(Fingerprint.of_items(items), corpus, **options)
+
+
+def only(report: SearchReport) -> Match:
+    assert len(report.matches) == 1
+    return report.matches[0]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.2])
+@pytest.mark.parametrize("start", [0, 333, 740])
+def test_a_noisy_ten_second_clip_is_found_where_it_was_cut(
+    corpus, random_items, flip_bits, start: int, share: float
+) -> None:
+    match = only(find(flip_bits(random_items(7)[start : start + 60], share), corpus))
+    assert match.track_id == "t7"
+    assert match.offset_items == start
+    assert match.offset_s == pytest.approx(start * ITEM_DURATION_S)
+    assert match.overlap_items == 60
+    assert match.bit_error_rate == pytest.approx(share, abs=0.04)
+    assert match.query_coverage == 1.0
+    assert match.track_coverage == pytest.approx(60 / 800)
+    assert match.score == match.correlation > 0.37
+
+
+def test_strangers_match_nothing(corpus, random_items) -> None:
+    for seed in range(100, 130):
+        for n_items in (20, 60, 200, 800):
+            report = find(random_items(seed, n_items), corpus)
+            assert report.matches == ()
+            assert report.information_ok
+
+
+def test_music_from_before_the_track_s_start_gives_a_negative_offset(corpus, random_items) -> None:
+    query = np.concatenate([random_items(300, 100), random_items(3)])
+    match = only(find(query, corpus))
+    assert match.offset_items == -100
+    assert match.query_coverage == pytest.approx(8 / 9, abs=0.03)
+    assert match.track_coverage == pytest.approx(1.0, abs=0.03)
+
+
+def test_cuts_and_inserts_are_found_as_segments(corpus, random_items, flip_bits) -> None:
+    music = random_items(11)
+    query = np.concatenate([music[:240], music[320:560], random_items(301, 80), music[560:]])
+    match = only(find(flip_bits(query, 0.05), corpus))
+    assert [segment.offset_items for segment in match.segments] == [0, 80, 0]
+    for segment, (start, stop) in zip(match.segments, [(0, 240), (240, 480), (560, 800)], strict=True):
+        assert abs(segment.query_start - start) <= 40
+        assert abs(segment.query_stop - stop) <= 40
+        assert segment.correlation > 0.6
+    assert match.query_coverage == pytest.approx(0.9, abs=0.06)
+    assert match.track_coverage == pytest.approx(0.9, abs=0.06)
+
+
+def test_a_clip_with_a_cut_every_few_seconds_is_found(corpus, random_items, flip_bits) -> None:
+    """0.3 s are missing every 2.5 s, and some bits are wrong: no alignment fits more than 2.5 s."""
+    music = random_items(12)[200:500]
+    query = np.concatenate([music[at : at + 20] for at in range(0, 300, 22)])
+    assert only(find(flip_bits(query, 0.03), corpus)).track_id == "t12"
+
+
+def test_a_faster_copy_is_followed_as_its_offset_drifts(corpus, random_items, flip_bits) -> None:
+    music = random_items(13)
+    query = flip_bits(music[np.arange(0, 800, 1.01).astype(int)], 0.05)
+    match = only(find(query, corpus))
+    assert match.query_coverage > 0.9
+    assert match.track_coverage > 0.9
+    assert match.segments[-1].offset_items - match.segments[0].offset_items in range(6, 10)
+
+
+def test_weak_evidence_counts_over_a_long_overlap(corpus, random_items, flip_bits) -> None:
+    """30 s with a quarter of all bits wrong: no 5 s piece is convincing by itself."""
+    match = only(find(flip_bits(random_items(14)[300:521], 0.25), corpus))
+    assert (match.track_id, match.offset_items) == ("t14", 300)
+
+
+def test_silence_around_the_music_does_not_count_as_uncovered(corpus, random_items) -> None:
+    match = only(find(np.concatenate([SILENCE[:200], random_items(15), SILENCE]), corpus))
+    assert match.offset_items == -200
+    assert match.query_coverage > 0.95
+
+
+def test_silence_finds_nothing_and_says_why(corpus) -> None:
+    report = find(SILENCE, corpus)
+    assert report.matches == ()
+    assert not report.information_ok
+
+
+def test_silence_in_the_corpus_is_never_found(random_items) -> None:
+    corpus = FingerprintCorpus()
+    corpus.add("silence", Fingerprint.of_items(SILENCE))
+    assert find(np.concatenate([SILENCE[:300], random_items(1, 100)]), corpus).matches == ()
+
+
+def test_repetitive_music_does_not_crowd_out_its_copies(random_items, flip_bits) -> None:
+    loop = random_items(20, 80)
+    corpus = FingerprintCorpus()
+    for number in range(12):
+        corpus.add(f"copy{number}", Fingerprint.of_items(flip_bits(np.tile(loop, 10), 0.04, seed=number)))
+    report = find(np.tile(loop, 10), corpus, limit=20)
+    assert {match.track_id for match in report.matches} == {f"copy{number}" for number in range(12)}
+    for match in report.matches:
+        assert match.offset_items == 0
+        assert match.track_coverage > 0.95
+
+
+def test_short_tracks_beside_each_other_are_all_found_in_a_long_query(random_items) -> None:
+    corpus = FingerprintCorpus()
+    jingles = [random_items(400 + number, 20) for number in range(10)]
+    for number, items in enumerate(jingles):
+        corpus.add(f"jingle{number}", Fingerprint.of_items(items))
+    query = np.concatenate([part for items in jingles[:1] for part in (random_items(500, 30), items)])
+    assert only(find(query, corpus)).track_id == "jingle0"
+
+
+def test_the_limit_keeps_the_best(random_items, flip_bits) -> None:
+    corpus = FingerprintCorpus()
+    for number in range(6):
+        noisy = flip_bits(random_items(1), 0.03 * number, seed=number)
+        corpus.add(f"copy{number}", Fingerprint.of_items(noisy))
+    report = find(random_items(1), corpus, limit=3)
+    assert [match.track_id for match in report.matches] == ["copy0", "copy1", "copy2"]
+    assert report.candidates_examined > 0
+
+
+def test_min_score_drops_weaker_matches_and_cannot_admit_strangers(corpus, random_items, flip_bits) -> None:
+    clip = flip_bits(random_items(7)[100:160], 0.15)
+    score = only(find(clip, corpus)).score
+    assert find(clip, corpus, min_score=score + 0.01).matches == ()
+    assert only(find(clip, corpus, min_score=score - 0.01)).track_id == "t7"
+    assert find(random_items(100, 60), corpus, min_score=0.0).matches == ()
+
+
+def test_an_empty_corpus_matches_nothing(random_items) -> None:
+    assert find(random_items(1), FingerprintCorpus()).matches == ()
+
+
+def test_the_least_correlation_falls_with_the_overlap_and_rises_with_the_freedom_to_choose() -> None:
+    values = [min_correlation(n) for n in (1, 8, 20, 40, 60, 80, 100, 221, 1000)]
+    assert values == sorted(values, reverse=True)
+    assert min_correlation(60) == pytest.approx(0.37)
+    assert min_correlation(100) == pytest.approx(0.30)
+    assert min_correlation(5000) == pytest.approx(0.26)
+    assert min_correlation(0) == float("inf")
+    assert min_correlation(100, selection_nats=5.0) > min_correlation(100)
