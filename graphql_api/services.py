@@ -14,9 +14,10 @@ from graphql_api.workers import Workers
 from musicfp.catalog.engine import Database
 from musicfp.features.registry import FeatureDefinition, load_builtin
 from musicfp.pipeline.recognition import Identification, Recogniser
+from musicfp.pipeline.uploads import UploadTicket, request_upload
 from musicfp.settings import Settings
-from musicfp.store.connection import open_store
-from musicfp.store.objects import ObjectStore
+
+from musicfp.store.objects import ObjectStore, open_store
 
 LOGGER = logging.getLogger(__name__)
 
@@ -45,6 +46,16 @@ class Services:
     def feature_definitions(self) -> tuple[FeatureDefinition, ...]:
         """All features that extractors declare."""
         return load_builtin(self.settings.feature_modules).definitions()
+
+    async def request_upload(self, *, filename: str, size_bytes: int) -> UploadTicket:
+        """Open a submission in a thread. Raises InvalidRequest."""
+
+        def request() -> UploadTicket:
+            return request_upload(
+                self.database, self.store, self.settings, filename=filename, size_bytes=size_bytes
+            )
+
+        return await self.workers.database.run(request)
 
     async def search_fingerprint(self, fingerprint: str, *, limit: int, min_score: float | None) -> Identification:
         """Search in a thread and count it."""

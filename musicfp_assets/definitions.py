@@ -1,5 +1,7 @@
 """Everything that Dagster loads, put together. `build_definitions` takes settings and registry, so that tests can vary them."""
 
+from functools import partial
+
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
@@ -26,15 +28,14 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
     ingest_job = _job(INGEST_JOB, list(INGEST_ASSET_VERSIONS), "Decide a batch of submissions.")
     transcode_job = _job(TRANSCODE_JOB, list(of_transcodes), "Transcode a batch of tracks.")
     feature_job = _job(FEATURE_JOB, list(of_features), "Analyse a batch of tracks.")
+    derive_sensor = partial(build_derive_sensor, all_versions=all_versions, max_tracks=settings.derive_batch_tracks)
     return dg.Definitions(
         assets=[submission, ingest, build_transcodes(settings), build_features(settings, registry)],
         jobs=[ingest_job, transcode_job, feature_job, expiry_job],
         sensors=[
             build_submission_sensor(ingest_job),
-            build_derive_sensor(
-                "transcode_sensor", transcode_job, stage_versions=of_transcodes, all_versions=all_versions
-            ),
-            build_derive_sensor("feature_sensor", feature_job, stage_versions=of_features, all_versions=all_versions),
+            derive_sensor("transcode_sensor", transcode_job, stage_versions=of_transcodes),
+            derive_sensor("feature_sensor", feature_job, stage_versions=of_features),
             build_retry_sensor(),
         ],
         schedules=[expiry_schedule],

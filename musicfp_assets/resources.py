@@ -1,5 +1,7 @@
 """The one resource of the assets: what a stage of the pipeline works with, as plain objects of the domain."""
 
+from functools import cache
+
 import dagster as dg
 from dagster_aws.s3 import S3Resource
 
@@ -19,12 +21,23 @@ class MusicfpResource(dg.ConfigurableResource):
         settings = Settings.from_env()
         return StageContext(
             settings=settings,
-            database=Database(settings.database_url),
+            database=self.database(),
             store=_open_store(settings),
             provenance=Provenance(run_id),
         )
 
+    def database(self) -> Database:
+        """Return the catalogue's database."""
+        return _open_database(Settings.from_env().database_url)
 
+
+# Sensors tick every few seconds in one long-lived process: a new pool or S3 client each time would cost more than the tick.
+@cache
+def _open_database(url: str) -> Database:
+    return Database(url)
+
+
+@cache
 def _open_store(settings: Settings) -> ObjectStore:
     """Connect through dagster-aws's S3Resource; with neither endpoint nor keys it is AWS, by AWS's own environment."""
     connection = store_connection(settings)

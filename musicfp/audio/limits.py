@@ -23,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
 
-from musicfp.errors import DependencyMissing, PermanentError
+from musicfp.errors import DependencyMissing, PermanentError, WorkerLost
 
 PIPE_BYTES = 1 << 20  # Linux's unprivileged maximum: 16 times fewer switches between ffmpeg and us than the default
 MEMORY_SAMPLE_S = 0.1
@@ -97,6 +97,8 @@ def run_limited(argv: Sequence[str], limits: ProcessLimits) -> Finished:
     ------
     LimitExceeded
         The program used more than it may.
+    WorkerLost
+        The program was killed from outside, by an administrator or for want of memory.
     DependencyMissing
         The program is not installed.
     """
@@ -152,12 +154,17 @@ class LimitedProcess:
                 self._sample_memory()
 
     def finish(self, stdout: bytes = b"") -> Finished:
-        """Wait for the end of the child, whose output was read to its end. Raise LimitExceeded if a limit ended it."""
+        """Wait for the end of the child, whose output was read to its end.
+
+        Raise LimitExceeded if a limit ended it, WorkerLost if something else killed it.
+        """
         self._reap()
         finished = self._account(stdout)
         exceeded = _limit_that_ended(finished, self._limits)
         if exceeded is not None:
             raise LimitExceeded(self._program, exceeded, getattr(self._limits, exceeded))
+        if finished.returncode == -signal.SIGKILL:
+            raise WorkerLost(f"{self._program} was killed from outside, perhaps because memory ran out. Try again.")
         return finished
 
     def stop(self) -> Finished:
@@ -247,7 +254,8 @@ def _apply_limits(pid: int, limits: ProcessLimits) -> None:
 def _limit_that_ended(finished: Finished, limits: ProcessLimits) -> str | None:
     if finished.returncode == 0:
         return None
-    if finished.returncode in {-signal.SIGKILL, -signal.SIGXCPU} and finished.cpu_s >= limits.cpu_s - 0.1:
+    # The kernel counts this limit in clock ticks and the usage that it reports exactly; on a busy machine they differ.
+    if finished.returncode in {-signal.SIGKILL, -signal.SIGXCPU} and finished.cpu_s >= limits.cpu_s / 2:
         return "cpu_s"
     if finished.returncode == -signal.SIGXFSZ or "File too large" in finished.stderr:
         return "output_file_bytes"

@@ -147,7 +147,7 @@ class SubmitProgress(submit.Progress):
             self._sent_bytes += n_bytes
             self._show_upload()
 
-    def uploaded(self, upload: submit.Upload) -> None:
+    def uploaded(self, upload: submit.Upload) -> None:  # noqa: ARG002 - the base class has it
         """Count the file."""
         with self._lock:
             self._n_done += 1
@@ -159,7 +159,7 @@ class SubmitProgress(submit.Progress):
             self._n_files, self._n_done = n_files, 0
             self._show_verdicts()
 
-    def decided(self, upload: submit.Upload) -> None:
+    def decided(self, upload: submit.Upload) -> None:  # noqa: ARG002 - the base class has it
         """Count the verdict."""
         with self._lock:
             self._n_done += 1

@@ -22,7 +22,7 @@ from musicfp.errors import DependencyMissing
 _ENCODE_LIMITS = ProcessLimits(
     wall_s=60, cpu_s=60, address_space_bytes=2 << 30, output_file_bytes=64 << 20, stdout_bytes=1 << 16
 )
-_ENCODERS = 2
+_WORKERS = 2
 _TRIM_HEAD_S, _TRIM_TAIL_S = 2.6, 3.1
 _EXCERPT_FROM_S, _EXCERPT_S = 9.7, 15.0
 _QUIETER_DB = -12.0
@@ -76,16 +76,15 @@ def make_demo_set(folder: Path) -> DemoSet:
     originals = tuple(_original(folder, song) for song in songs.CATALOGUE_SONGS)
     paper, waltz, neon, _, glacier, copper = songs.CATALOGUE_SONGS
     sunday = songs.SUNDAY_VERANDA
-    sounds = {song.title: render(song) for song in (*songs.CATALOGUE_SONGS, sunday)}
+    sounds = _render_all((*songs.CATALOGUE_SONGS, sunday))
     same = Expectation("DUPLICATE", "SAME_RECORDING")
+    excerpt, twin = Expectation("DUPLICATE", "EXCERPT"), Expectation("DUPLICATE", "SAME_FILE")
     variants = (
         DemoFile(folder / "paper-lanterns-64k.mp3", "MP3 at 64 kbit/s", same, paper),
         DemoFile(folder / "harbour-waltz-trimmed.flac", "start and end cut off", same, waltz),
         DemoFile(folder / "neon-tide-quiet.opus", "12 dB quieter, Opus", same, neon),
-        DemoFile(
-            folder / "copper-canyon-excerpt.ogg", "15 s of it, Vorbis", Expectation("DUPLICATE", "EXCERPT"), copper
-        ),
-        DemoFile(folder / "slow-glacier-copy.flac", "the same file again", Expectation("DUPLICATE", "SAME_FILE"), glacier),
+        DemoFile(folder / "copper-canyon-excerpt.ogg", "15 s of it, Vorbis", excerpt, copper),
+        DemoFile(folder / "slow-glacier-copy.flac", "the same file again", twin, glacier),
         DemoFile(folder / "untitled.flac", "a new song without tags", _rejected("missing_tag"), sunday),
         DemoFile(folder / "shopping-list.mp3", "a text file named .mp3", _rejected("unsupported_format")),
         DemoFile(folder / "one-second.wav", "one second long", _rejected("too_short")),
@@ -157,8 +156,13 @@ def _noisy_clip(pcm: Pcm) -> Pcm:
     return noisy
 
 
+def _render_all(all_songs: Sequence[Song]) -> dict[str, Pcm]:
+    with ThreadPoolExecutor(_WORKERS) as pool:
+        return dict(zip((song.title for song in all_songs), pool.map(render, all_songs), strict=True))
+
+
 def _encode_all(folder: Path, jobs: Sequence[_Job]) -> None:
-    with ThreadPoolExecutor(_ENCODERS) as pool:
+    with ThreadPoolExecutor(_WORKERS) as pool:
         for _ in pool.map(lambda job: _encode(folder, job), jobs):
             pass
 

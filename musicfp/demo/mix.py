@@ -47,6 +47,8 @@ def render(song: Song) -> NDArray[np.int16]:
         wet += wind(n_samples, period_s=end_s / 3)[:, None] * np.float32(song.wind_level)
     _add_echo(wet, delay_s=song.echo_beats * 60.0 / song.beats_per_minute)
     _add_room(wet)
+    # Another song has other notes; those of this one took up to 100 MB.
+    play_note.cache_clear()
     return _finish(dry + wet)
 
 

@@ -15,13 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicfp.audio.decode import decode_pcm
+from musicfp.audio.probe import probe
 from musicfp.audio.sniff import require_format
 from musicfp.errors import Problem, SubmissionRejected
 from musicfp.features.inputs import MAX_WHOLE_S, SAMPLE_RATE_HZ, AudioInputs
 from musicfp.features.registry import Registry
 from musicfp.features.values import FeatureValue
 
-_N_CHANNELS = 2
+_MAX_CHANNELS = 2
 
 
 @dataclass(frozen=True)
@@ -92,20 +93,23 @@ def analyse(
 
 
 def _decode(path: Path, *, max_duration_s: float) -> tuple[NDArray[np.float32], float]:
-    """Return all samples at 44.1 kHz, shape (n, 2), and the CPU seconds that decoding took.
+    """Return all samples at 44.1 kHz, shape (n, 1) or (n, 2), and the CPU seconds that decoding took.
+
+    Mono stays mono: ffmpeg would make stereo of it that is 3 dB lower in each channel. More channels are mixed to two.
 
     Four hours are 5 GB. So a long recording is a memory map of an unlinked file: its pages can be dropped, and do not
     count as the worker's data.
     """
+    start = _cpu_with_children_s()
     fmt = require_format(path)
-    start = time.process_time()
+    n_channels = min(_MAX_CHANNELS, probe(path, fmt=fmt).n_channels)
     in_memory = bytearray()
     with tempfile.TemporaryFile(dir=path.parent) as on_disk:
         with decode_pcm(
             path,
             fmt=fmt,
             sample_rate_hz=SAMPLE_RATE_HZ,
-            n_channels=_N_CHANNELS,
+            n_channels=n_channels,
             sample_format="f32",
             max_duration_s=max_duration_s,
         ) as decoded:
@@ -114,15 +118,20 @@ def _decode(path: Path, *, max_duration_s: float) -> tuple[NDArray[np.float32], 
                 if decoded.duration_s > MAX_WHOLE_S:
                     on_disk.write(in_memory)
                     in_memory.clear()
-        cpu_s = time.process_time() - start + decoded.cpu_s
+        cpu_s = _cpu_with_children_s() - start
         if decoded.n_samples == 0:
             message = f"No sound could be decoded from {path.name} as {fmt.label}."
             raise SubmissionRejected(Problem("undecodable", message))
         if decoded.duration_s <= MAX_WHOLE_S:
-            return np.frombuffer(in_memory, dtype=np.float32).reshape(-1, _N_CHANNELS), cpu_s
+            return np.frombuffer(in_memory, dtype=np.float32).reshape(-1, n_channels), cpu_s
         on_disk.write(in_memory)
         on_disk.flush()
-        return np.memmap(on_disk, dtype=np.float32, mode="r", shape=(decoded.n_samples, _N_CHANNELS)), cpu_s
+        return np.memmap(on_disk, dtype=np.float32, mode="r", shape=(decoded.n_samples, n_channels)), cpu_s
+
+
+def _cpu_with_children_s() -> float:
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.process_time() + children.ru_utime + children.ru_stime
 
 
 def _peak_rss_bytes() -> int:

@@ -87,11 +87,11 @@ class AudioInputs:
 
     @cached_property
     def stereo_44k(self) -> NDArray[np.float32]:
-        """The whole track at 44.1 kHz; mono sounds from both sides. Shape (n_samples, 2)."""
+        """The whole track at 44.1 kHz; mono sounds from both sides; read-only. Shape (n_samples, 2)."""
         samples = self._samples
         if self._sample_rate_hz != SAMPLE_RATE_HZ:
             samples = _resample(samples, sample_rate_hz=self._sample_rate_hz)
-        return samples if samples.shape[1] == 2 else np.repeat(samples, 2, axis=1)
+        return np.broadcast_to(samples, (len(samples), 2))
 
     @property
     def mono_windows(self) -> tuple[NDArray[np.float32], ...]:

@@ -87,13 +87,15 @@ class FeaturePool:
     ) -> None:
         if kind is None:
             # A lost worker is followed by new tasks, so the pool may close only when nothing is unsettled.
-            with self._lock:
-                unsettled = list(self._unsettled)
-            concurrent.futures.wait(unsettled)
+            concurrent.futures.wait(self._still_unsettled())
             self._pool.close()  # type: ignore[no-untyped-call]
-        else:
-            self._pool.stop()  # type: ignore[no-untyped-call]
+            self._pool.join()
+            return
+        self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
+        # A task that was on its way to a worker when the pool stopped is settled by nobody else (seen with pebble 5.2).
+        for outcome in self._still_unsettled():
+            self._fail(outcome, concurrent.futures.CancelledError())
 
     def submit(self, path: Path, extractor_names: Sequence[str]) -> "Future[TrackAnalysis]":
         """Analyse the audio file at `path` with the named extractors in a worker.
@@ -185,6 +187,10 @@ class FeaturePool:
         # Of several attempts on one track the first failure counts.
         with contextlib.suppress(concurrent.futures.InvalidStateError):
             outcome.set_exception(WorkerLost("The pool of workers was stopped.") if stopped else error)
+
+    def _still_unsettled(self) -> "list[Future[TrackAnalysis]]":
+        with self._lock:
+            return list(self._unsettled)
 
     def _forget(self, outcome: "Future[TrackAnalysis]") -> None:
         with self._lock:

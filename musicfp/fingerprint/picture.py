@@ -67,7 +67,7 @@ def _png(bits: NDArray[np.uint8], *, ink: tuple[int, int, int], max_columns: int
     grey = np.ascontiguousarray(np.rint(shades[:, ::-1].T * 15), dtype=np.uint8)
     width = max(1, min(_MAX_ITEM_WIDTH_PX, max_columns // grey.shape[1]))
     image = Image.fromarray(np.kron(grey, np.ones((_ROW_HEIGHT_PX, width), dtype=np.uint8)))
-    image = image.convert("P") if image.mode != "P" else image
+    image = image.convert("P")
     image.putpalette(
         [
             round(paper + (dark - paper) * level / 15)

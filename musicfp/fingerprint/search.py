@@ -30,10 +30,11 @@ DEFAULT_LIMIT = 10
 _TWO_FLIPS_MAX_ITEMS = 160
 _ONE_FLIP_MAX_ITEMS = 8000
 _MAX_CANDIDATES = 200
-_MIN_CANDIDATES_PER_WINDOW = 24
+_MIN_CANDIDATES_PER_WINDOW = 32
 _MAX_OFFSETS_PER_TRACK = 4
 _OFFSET_SLACK_ITEMS = 2
-# A window that correlates less is not worth aligning the track for; unrelated windows reach 0.30 once in 10^4.
+# A window that correlates less is not worth aligning the track for; 99 % of strangers stay below 0.20
+# at their best offset (892 pairs).
 _MIN_WINDOW_CORRELATION = 0.22
 _MAX_TRACKS_ALIGNED = 24
 # Correlation that unrelated pairs reach once in 10^6, measured at 60, 100 and 221 items (10, 15, 30 s of audio) on
@@ -149,6 +150,7 @@ def _search(query: Fingerprint, view: CorpusView, *, limit: int, min_score: floa
         for row, anchors in _anchors_by_track(verified)
         if (match := _match(query, view, row, anchors)) is not None and match.score >= min_score
     ]
+    # A match of a small part of the query comes after one of the whole, if their correlations are near.
     matches.sort(key=lambda match: (-match.score * min(1.0, match.query_coverage + 0.5), match.track_id))
     return SearchReport(tuple(matches[:limit]), int(verified.row.size), 0.0, information_ok=True)
 

@@ -10,6 +10,7 @@ import json
 import os
 import sys
 import tempfile
+from importlib.metadata import version
 from pathlib import Path
 
 import musicfp
@@ -37,6 +38,19 @@ def prepare_dagster_home(settings: Settings) -> None:
     server = {"socket": str(code_socket(settings)), "location_name": CODE_LOCATION}
     workspace = json.dumps({"load_from": [{"grpc_server": server}]}, indent=2)  # JSON is YAML too
     (home / "workspace.yaml").write_text(f"# Made at every start of `musicfp up`.\n{workspace}\n")
+
+
+def storage_is_current(settings: Settings) -> bool:
+    """Whether Dagster's storage was made or migrated by this version of Dagster."""
+    record = _storage_record(settings)
+    return record.is_file() and record.read_text() == _storage_version(settings)
+
+
+def record_storage(settings: Settings) -> None:
+    """Remember that Dagster's storage is of this version."""
+    record = _storage_record(settings)
+    record.parent.mkdir(parents=True, exist_ok=True)
+    record.write_text(_storage_version(settings))
 
 
 def code_server_spec(settings: Settings, environment: dict[str, str]) -> ChildSpec:
@@ -157,3 +171,12 @@ def project_root() -> Path:
         f"Looked for dagster.yaml in {Path.cwd()} and in {Path(musicfp.__file__).parents[1]} and found none. Run "
         "musicfp in the project's root directory."
     )
+
+
+def _storage_record(settings: Settings) -> Path:
+    return dagster_home(settings) / "storage" / "version"
+
+
+def _storage_version(settings: Settings) -> str:
+    url = settings.dagster_database_url or "sqlite"
+    return f"dagster {version('dagster')} {hashlib.sha256(url.encode()).hexdigest()[:16]}\n"

@@ -14,13 +14,19 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 from musicfp.errors import StackFailed
 from musicfp.settings import Settings
 from musicfp.supervisor import logs, processes
 from musicfp.supervisor.child import ChildSpec
-from musicfp.supervisor.dagster_processes import code_server_spec, daemon_spec, prepare_dagster_home, webserver_spec
+from musicfp.supervisor.dagster_processes import (
+    code_server_spec,
+    daemon_spec,
+    prepare_dagster_home,
+    record_storage,
+    storage_is_current,
+    webserver_spec,
+)
 from musicfp.supervisor.environment import child_environment
 from musicfp.supervisor.group import Group
 from musicfp.supervisor.guard import Guard
@@ -130,51 +136,67 @@ class _Stack:
         self._write_environment_file()
         if plan.has("store") and self._keys is not None:
             await self._group.start([weed_spec(settings, self._keys, lock_descriptor=self._lock_descriptor)])
-        await self._prepare()
+        await asyncio.gather(self._prepare_catalogue(), self._prepare_dagster())
         if plan.has("dagster"):
-            await asyncio.to_thread(prepare_dagster_home, settings)
             await self._group.start([code_server_spec(settings, environment)])
             await self._group.start([webserver_spec(settings, environment), daemon_spec(settings, environment)])
         if plan.has("api"):
             await self._group.start([api_spec(plan, environment)])
 
-    async def _prepare(self) -> None:
-        log = self._logs_path / "prepare.log"
+    async def _prepare_catalogue(self) -> None:
         began = time.monotonic()
-        log.unlink(missing_ok=True)
-        status = await self._run_once([sys.executable, "-m", "musicfp.supervisor.prepare"], log=log)
-        if status != 0:
-            raise StackFailed(f"Preparing the database and the buckets failed (log: {log}):\n{logs.tail(log, lines=8)}")
+        await self._run_once("prepare", [sys.executable, "-m", "musicfp.supervisor.prepare"])
         self._say(f"database and buckets are ready after {time.monotonic() - began:.1f} s")
+
+    async def _prepare_dagster(self) -> None:
+        if not self._plan.has("dagster"):
+            return
+        prepare_dagster_home(self._settings)
+        if storage_is_current(self._settings):
+            return
+        # Webserver and daemon would both make the tables of a new storage at the same time.
+        began = time.monotonic()
+        await self._run_once("dagster-storage", [sys.executable, "-m", "dagster", "instance", "migrate"])
+        record_storage(self._settings)
+        self._say(f"Dagster's storage is ready after {time.monotonic() - began:.1f} s")
 
     async def _fill_if_empty(self) -> None:
         counts = await graphql(self._settings.api_port, _EMPTY_QUERY)
         if counts is None:
             self._say("could not ask the API whether the catalogue is empty; `musicfp demo` fills it")
         elif counts["tracks"]["totalCount"] == 0:
-            status = await self._run_once([sys.executable, "-m", "musicfp.cli.main", "demo"], log=None)
+            status = await self._wait_for("demo", [sys.executable, "-m", "musicfp.cli.main", "demo"], output=None)
             if status != 0:
                 self._say(f"the demo ended with exit status {status}; everything goes on running")
 
-    async def _run_once(self, argv: list[str], *, log: Path | None) -> int:
-        """Run a process of the group to its end; without `log`, its output is the terminal's."""
-        descriptor = logs.open_log(log) if log is not None else None
+    async def _run_once(self, name: str, argv: list[str]) -> None:
+        """Run a process of the group to its end, output in its log. Raises StackFailed when it fails or hangs."""
+        log = self._logs_path / f"{name}.log"
+        log.unlink(missing_ok=True)
+        descriptor = logs.open_log(log)
+        try:
+            status = await asyncio.wait_for(self._wait_for(name, argv, output=descriptor), _PREPARED_WITHIN_S)
+        except TimeoutError:
+            raise StackFailed(f"{name} did not end within {_PREPARED_WITHIN_S:.0f} s (log: {log}).") from None
+        finally:
+            os.close(descriptor)
+        if status != 0:
+            raise StackFailed(f"{name} ended with exit status {status} (log: {log}):\n{logs.tail(log, lines=12)}")
+
+    async def _wait_for(self, name: str, argv: list[str], *, output: int | None) -> int:
+        """Run a process of the group and return its exit status; without `output`, it writes to the terminal."""
         try:
             process = await asyncio.create_subprocess_exec(
                 *argv,
-                env={**self._environment, **processes.mark(self._token, "once")},
+                env={**self._environment, **processes.mark(self._token, name)},
                 stdin=asyncio.subprocess.DEVNULL,
-                stdout=descriptor,
-                stderr=descriptor,
+                stdout=output,
+                stderr=output,
                 start_new_session=True,
             )
-            return await asyncio.wait_for(process.wait(), _PREPARED_WITHIN_S if log is not None else None)
-        except TimeoutError:
-            raise StackFailed(f"{' '.join(argv)} did not end within {_PREPARED_WITHIN_S:.0f} s (log: {log}).") from None
+            return await process.wait()
         finally:
-            if descriptor is not None:
-                os.close(descriptor)
-            await asyncio.to_thread(processes.end, lambda: processes.marked(self._token, "once"), grace_s=3.0)
+            await asyncio.to_thread(processes.end, lambda: processes.marked(self._token, name), grace_s=3.0)
 
     async def _stop(self, impatience: asyncio.Event) -> None:
         if self._group.children:

@@ -12,7 +12,6 @@ from dagster._core.definitions.unresolved_asset_job_definition import Unresolved
 from musicfp.catalog import derivations
 from musicfp.catalog.derivations import PendingTrack
 from musicfp.catalog.engine import Database
-from musicfp.pipeline.context import StageContext
 from musicfp_assets.partitions import TRACKS
 from musicfp_assets.resources import MusicfpResource
 from musicfp_assets.run_ranges import first_stretch, has_unfinished_run, range_request
@@ -27,6 +26,7 @@ def build_derive_sensor(
     *,
     stage_versions: Mapping[str, str],
     all_versions: Mapping[str, str],
+    max_tracks: int,
 ) -> dg.SensorDefinition:
     """Return the sensor of one stage: `stage_versions` are its assets, `all_versions` those of every stage."""
 
@@ -38,13 +38,13 @@ def build_derive_sensor(
         description="Asks the catalogue which tracks lack an asset at its current version and makes them in batches.",
     )
     def derive_sensor(context: dg.SensorEvaluationContext, musicfp: MusicfpResource) -> dg.SensorResult:
-        stage = musicfp.stage("")
-        changed = _bring_up_to_date(stage.database, all_versions)
+        database = musicfp.database()
+        changed = _bring_up_to_date(database, all_versions)
         if changed:
             context.log.info("queued for all tracks: %s", ", ".join(changed))
         if has_unfinished_run(context.instance, job.name):
             return dg.SensorResult()
-        return _request(context, stage, stage_versions)
+        return _request(context, database, stage_versions, limit=max_tracks)
 
     return derive_sensor
 
@@ -60,7 +60,7 @@ def build_retry_sensor() -> dg.SensorDefinition:
         description="Tries failed derivations again, a few times and later each time.",
     )
     def retry_sensor(musicfp: MusicfpResource) -> dg.SkipReason:
-        with musicfp.stage("").database.write() as session:
+        with musicfp.database().write() as session:
             n_requeued = derivations.requeue_due_failures(session)
         return dg.SkipReason(f"put {n_requeued} failed derivations back into the queue")
 
@@ -76,10 +76,9 @@ def _bring_up_to_date(database: Database, versions: Mapping[str, str]) -> list[s
 
 
 def _request(
-    context: dg.SensorEvaluationContext, stage: StageContext, versions: Mapping[str, str]
+    context: dg.SensorEvaluationContext, database: Database, versions: Mapping[str, str], *, limit: int
 ) -> dg.SensorResult:
-    limit = stage.settings.derive_batch_tracks
-    with stage.database.read() as session:
+    with database.read() as session:
         pending = derivations.pending(session, versions, limit_tracks=limit)
     if not pending:
         return dg.SensorResult()

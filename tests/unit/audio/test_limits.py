@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from musicfp.audio.limits import LimitedProcess, LimitExceeded, ProcessLimits, run_limited
-from musicfp.errors import DependencyMissing
+from musicfp.errors import DependencyMissing, WorkerLost
 
 LIMITS = ProcessLimits(wall_s=20, cpu_s=10, address_space_bytes=1 << 30, output_file_bytes=1 << 20, stdout_bytes=1000)
 
@@ -86,6 +86,11 @@ def test_ffmpeg_is_stopped_by_its_cpu_limit_rather_than_ending_as_if_all_were_we
         run_limited(argv, replace(LIMITS, cpu_s=1))
 
 
+def test_a_child_killed_from_outside_is_worth_another_try() -> None:
+    with pytest.raises(WorkerLost, match="killed from outside"):
+        run_limited(python("import os, signal; os.kill(os.getpid(), signal.SIGKILL)"), LIMITS)
+
+
 def test_stderr_is_trimmed_and_harmless() -> None:
     finished = run_limited(python("sys.stderr.write('\\x1b[31mred' + 'x' * 100000)"), LIMITS)
     assert finished.stderr.startswith("�[31mred")
@@ -101,7 +106,7 @@ def test_the_child_gets_no_secrets_and_no_input(monkeypatch: pytest.MonkeyPatch)
 
 def test_a_missing_program_is_named_with_how_to_install_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(DependencyMissing, match="ffprobe.*apt-get install ffmpeg"):
+    with pytest.raises(DependencyMissing, match=r"ffprobe.*apt-get install ffmpeg"):
         run_limited(["ffprobe", "-version"], LIMITS)
 
 

@@ -1,9 +1,9 @@
 """All delivery formats from one process: right length, right tags, same bytes every time."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
-import mutagen
 import numpy as np
 import pytest
 from audio_samples import encode, music_samples, write_wav
@@ -105,7 +105,8 @@ def test_tags_are_carried_over_and_nothing_else(sample: Sample, tmp_path: Path) 
         assert b"private" not in content
         assert b"PNG" not in content
         assert b"not carried over" not in content
-        assert {name.lower() for name in mutagen.File(output.path)} & {"encoder", "tsse", "\xa9too"} == set()
+        # The encoder names itself where the container wants it; a version would change the bytes with every update.
+        assert re.search(rb"Lav[cf]\d", content) is None
 
 
 def test_giant_tags_do_not_overflow_the_command_line(sample: Sample, tmp_path: Path) -> None:

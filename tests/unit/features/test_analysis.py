@@ -43,3 +43,17 @@ def test_a_file_without_sound_is_refused_by_name(tmp_path: Path) -> None:
     wavfile.write(path, synth.RATE_HZ, np.zeros((0, 2), dtype=np.float32))
     with pytest.raises(SubmissionRejected):
         analysis.analyse_file(path, ["duration"], registry=load_builtin([]), max_duration_s=60)
+
+
+def test_a_mono_file_is_as_loud_as_the_same_sound_on_both_sides(tmp_path: Path) -> None:
+    stereo = synth.sine(hz=997, dbfs=-23, duration_s=4)
+    values = []
+    for name, samples in (("mono", stereo[:, 0]), ("stereo", stereo)):
+        path = tmp_path / f"{name}.wav"
+        wavfile.write(path, synth.RATE_HZ, samples)
+        names = ["loudness", "true_peak", "silence"]
+        result = analysis.analyse_file(path, names, registry=load_builtin([]), max_duration_s=60)
+        values.append([value.value for name in names for value in result.values[name]])
+    np.testing.assert_allclose(values[0], values[1], atol=1e-3)
+    assert values[0][0] == pytest.approx(-23.0, abs=0.05)
+    assert values[0][5] == pytest.approx(-23.0, abs=0.05)

@@ -1,3 +1,5 @@
+"""Fingerprints of synthetic PCM through the real libchromaprint."""
+
 import subprocess
 import sys
 
@@ -87,7 +89,7 @@ def test_the_library_tells_its_version() -> None:
 
 
 def test_a_missing_library_is_named_with_the_remedy() -> None:
-    """pyacoustid raises ImportError while it is imported if the shared library is absent."""
+    """Pyacoustid raises ImportError while it is imported if the shared library is absent."""
     program = (
         "import ctypes\n"
         "def refuse(*args, **kwargs): raise OSError('no such library')\n"

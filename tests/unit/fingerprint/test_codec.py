@@ -1,3 +1,5 @@
+"""The text codec against the library's own and against hostile text."""
+
 import base64
 import time
 
@@ -25,6 +27,14 @@ def to_bytes(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
+def decoded_or_none(text: str, *, max_items: int = codec.MAX_ITEMS) -> Fingerprint | None:
+    """Let only InvalidFingerprint pass for an answer."""
+    try:
+        return codec.decode(text, max_items=max_items)
+    except InvalidFingerprint:
+        return None
+
+
 @given(st.one_of(any_items, sparse_items))
 def test_the_text_is_the_library_s_and_decodes_to_the_same_items(items: NDArray[np.uint32]) -> None:
     text = codec.encode(Fingerprint.of_items(items))
@@ -36,21 +46,14 @@ def test_the_text_is_the_library_s_and_decodes_to_the_same_items(items: NDArray[
 @given(st.binary(max_size=400))
 def test_arbitrary_bytes_give_a_fingerprint_or_invalid_fingerprint(data: bytes) -> None:
     for candidate in (data, b"\x01\x00\x00" + data):
-        try:
-            fingerprint = codec.decode(to_text(candidate), max_items=100)
-        except InvalidFingerprint as error:
-            assert len(str(error)) > 10
-        else:
-            assert 1 <= fingerprint.n_items <= 100
+        fingerprint = decoded_or_none(to_text(candidate), max_items=100)
+        assert fingerprint is None or 1 <= fingerprint.n_items <= 100
 
 
 @given(st.text(max_size=200))
 def test_arbitrary_text_never_raises_anything_else(text: str) -> None:
-    try:
-        codec.decode(text)
-    except InvalidFingerprint:
-        return
-    assert text.strip()
+    fingerprint = decoded_or_none(text)
+    assert fingerprint is None or text.strip()
 
 
 @given(any_items, st.data())
@@ -58,10 +61,8 @@ def test_arbitrary_text_never_raises_anything_else(text: str) -> None:
 def test_damaging_one_byte_never_raises_anything_else(items: NDArray[np.uint32], data: st.DataObject) -> None:
     damaged = bytearray(to_bytes(codec.encode(Fingerprint.of_items(items))))
     damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
-    try:
-        codec.decode(to_text(bytes(damaged)))
-    except InvalidFingerprint as error:
-        assert "fingerprint" in str(error).lower()
+    fingerprint = decoded_or_none(to_text(bytes(damaged)))
+    assert fingerprint is None or fingerprint.n_items == int.from_bytes(damaged[1:4], "big")
 
 
 GOOD = to_bytes(codec.encode(Fingerprint.of_items(np.array([0x80000001, 0x00F000F0, 5, 5], dtype=np.uint32))))

@@ -1,3 +1,5 @@
+"""What a growing and shrinking corpus holds and finds."""
+
 import numpy as np
 import pytest
 

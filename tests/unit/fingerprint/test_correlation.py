@@ -1,3 +1,5 @@
+"""Correlations against scikit-image and against their definition."""
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -153,7 +155,6 @@ def test_silence_tones_drones_and_the_very_short_hold_too_little_information(ran
     for items in (np.full(200, SILENCE, np.uint32), two_codes, np.repeat(music[:50], 4), music[:7], music[:0]):
         assert not has_enough_information(Fingerprint.of_items(items))
     assert has_enough_information(Fingerprint.of_items(music))
-    assert has_enough_information(Fingerprint.of_items(np.tile(music, 10))), "a loop is music too"
 
 
 def test_silence_around_music_does_not_hide_the_music(random_items) -> None:

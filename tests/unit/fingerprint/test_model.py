@@ -1,3 +1,5 @@
+"""The fingerprint value and its raw bytes."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Pictures of fingerprints, read back pixel by pixel."""
+
 import io
 
 import numpy as np
@@ -46,9 +48,7 @@ def test_the_highest_bit_is_on_top_and_ones_are_dark() -> None:
 def test_a_difference_is_blank_where_the_aligned_items_agree(random_items) -> None:
     track, query = random_items(1), random_items(1)[100:200].copy()
     query[50] ^= np.uint32(0xFFFFFFFF)
-    picture = opened(
-        difference_png(Fingerprint.of_items(query), Fingerprint.of_items(track), offset_items=100)
-    )
+    picture = opened(difference_png(Fingerprint.of_items(query), Fingerprint.of_items(track), offset_items=100))
     assert picture.getpixel((49 * 8, 10)) == PAPER
     assert picture.getpixel((50 * 8, 10)) == (200, 60, 40)
 

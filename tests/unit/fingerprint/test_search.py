@@ -1,3 +1,5 @@
+"""Searching synthetic catalogues with edited, noisy and foreign queries."""
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -104,24 +106,28 @@ def test_silence_in_the_corpus_is_never_found(random_items) -> None:
 
 
 def test_repetitive_music_does_not_crowd_out_its_copies(random_items, flip_bits) -> None:
-    loop = random_items(20, 80)
+    loop = random_items(20, 270)
     corpus = FingerprintCorpus()
-    for number in range(12):
-        corpus.add(f"copy{number}", Fingerprint.of_items(flip_bits(np.tile(loop, 10), 0.04, seed=number)))
-    report = find(np.tile(loop, 10), corpus, limit=20)
-    assert {match.track_id for match in report.matches} == {f"copy{number}" for number in range(12)}
+    for number in range(8):
+        corpus.add(f"copy{number}", Fingerprint.of_items(flip_bits(np.tile(loop, 3), 0.04, seed=number)))
+    report = find(np.tile(loop, 3), corpus, limit=20)
+    assert {match.track_id for match in report.matches} == {f"copy{number}" for number in range(8)}
     for match in report.matches:
         assert match.offset_items == 0
         assert match.track_coverage > 0.95
 
 
-def test_short_tracks_beside_each_other_are_all_found_in_a_long_query(random_items) -> None:
+def test_short_tracks_are_found_in_a_long_query(random_items) -> None:
     corpus = FingerprintCorpus()
-    jingles = [random_items(400 + number, 20) for number in range(10)]
-    for number, items in enumerate(jingles):
-        corpus.add(f"jingle{number}", Fingerprint.of_items(items))
-    query = np.concatenate([part for items in jingles[:1] for part in (random_items(500, 30), items)])
-    assert only(find(query, corpus)).track_id == "jingle0"
+    for number in range(10):
+        corpus.add(f"jingle{number}", Fingerprint.of_items(random_items(400 + number, 50)))
+    parts = [part for number in range(3) for part in (random_items(500 + number, 70), random_items(400 + number, 50))]
+    report = find(np.concatenate(parts), corpus)
+    assert {match.track_id: match.offset_items for match in report.matches} == {
+        "jingle0": -70,
+        "jingle1": -190,
+        "jingle2": -310,
+    }
 
 
 def test_the_limit_keeps_the_best(random_items, flip_bits) -> None:

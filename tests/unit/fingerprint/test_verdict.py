@@ -1,3 +1,5 @@
+"""The deduplication policy, by itself and on edited copies."""
+
 from dataclasses import replace
 
 import numpy as np

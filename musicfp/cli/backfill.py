@@ -1,0 +1,43 @@
+"""`musicfp backfill`: compute one extractor's features for all tracks, and watch it."""
+
+import click
+
+from musicfp.cli.common import Bar, json_option, print_json, say
+from musicfp.client.dagster import BackfillState, follow_backfill, launch_backfill, open_dagster
+from musicfp.settings import Settings
+
+
+@click.command()
+@click.argument("extractor")
+@json_option
+@click.pass_context
+def backfill(context: click.Context, *, extractor: str, as_json: bool) -> None:
+    """Launch the Dagster backfill of the asset feature_EXTRACTOR over all tracks, and follow it to its end.
+
+    Ctrl-C ends the following only: the backfill goes on in Dagster. Exit status 1 if a track failed.
+    """
+    with open_dagster(Settings.from_env()) as dagster, Bar(f"Computing {extractor}") as bar:
+        backfill_id = launch_backfill(dagster, extractor)
+        say(f"Backfill {backfill_id} is launched: {dagster.url}/runs/b/{backfill_id}")
+        last = follow_backfill(dagster, backfill_id, on_state=lambda state: _show(bar, state))
+    if as_json:
+        print_json(
+            {
+                "backfillId": last.backfill_id,
+                "status": last.status,
+                "tracks": last.n_targeted,
+                "computed": last.n_done,
+                "failed": last.n_failed,
+                "error": last.error,
+            }
+        )
+    else:
+        click.echo(f"{extractor}: {last.n_done} of {last.n_targeted} tracks computed, {last.n_failed} failed.")
+    if not last.ok:
+        say(f"The backfill ended as {last.status}. {last.error or 'Its page in Dagster shows which tracks failed.'}")
+        context.exit(1)
+
+
+def _show(bar: Bar, state: BackfillState) -> None:
+    amount = f"{state.n_done} of {state.n_targeted} tracks" if state.n_targeted else "waiting for the Dagster daemon"
+    bar.show(done=state.n_done + state.n_failed, total=max(state.n_targeted, 1), amount=amount)

@@ -1,0 +1,1 @@
+"""What several tests need: real servers on loopback, started and stopped by the tests themselves."""
