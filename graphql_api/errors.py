@@ -26,7 +26,6 @@ INVALID_ARGUMENT = "INVALID_ARGUMENT"
 INVALID_CURSOR = "INVALID_CURSOR"
 SYNTAX_ERROR = "SYNTAX_ERROR"
 INVALID_OPERATION = "INVALID_OPERATION"
-TOO_COMPLEX = "TOO_COMPLEX"
 BODY_TOO_LARGE = "BODY_TOO_LARGE"
 BAD_REQUEST = "BAD_REQUEST"
 OVERLOADED = "OVERLOADED"
@@ -100,8 +99,6 @@ def publish_graphql(errors: Sequence[GraphQLError], metrics: Metrics, *, operati
 def _own_error(error: GraphQLError) -> GraphQLError | None:
     """Return the error with a code if it is the caller's own mistake, None if it is not."""
     original = error.original_error
-    if isinstance(original, RecursionError) and error.path is None:
-        return _like(error, "The document is nested too deeply.", {"code": TOO_COMPLEX})
     if original is not None and not isinstance(original, GraphQLError):
         return None
     extensions = dict(error.extensions or {})

@@ -15,8 +15,7 @@ from strawberry.extensions import MaxAliasesLimiter, MaxTokensLimiter, QueryDept
 
 from graphql_api.errors import BODY_TOO_LARGE
 
-# The contract's deepest useful question, submissions { edges { node { track { related { track { tags { name } } } } } } }
-# has seven levels of braces below the root.
+# A deep and useful question, submissions > edges > node > track > related > track > tags > name, has seven levels.
 MAX_DEPTH = 8
 MAX_ALIASES = 20
 MAX_TOKENS = 1500

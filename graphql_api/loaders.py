@@ -62,9 +62,7 @@ class Loaders:
             load_fn=self._sign, max_batch_size=MAX_BATCH_ITEMS
         )
 
-    def _one(
-        self, name: str, query: Callable[[Any, Sequence[str]], Mapping[str, T]]
-    ) -> DataLoader[str, T | None]:
+    def _one(self, name: str, query: Callable[[Any, Sequence[str]], Mapping[str, T]]) -> DataLoader[str, T | None]:
         async def load(keys: list[str]) -> list[T | None]:
             found = await self._query(name, query, keys)
             return [found.get(key) for key in keys]

@@ -101,7 +101,8 @@ class OperationTimer(SchemaExtension):
 
 
 def _label(execution: ExecutionContext) -> str:
-    operation = get_operation_ast(execution.graphql_document, execution.operation_name)
+    document = execution.graphql_document
+    operation = get_operation_ast(document, execution.operation_name) if document else None
     if operation is None:
         return INVALID_OPERATION
     fields = {node.name.value if isinstance(node, FieldNode) else "..." for node in operation.selection_set.selections}

@@ -35,9 +35,7 @@ Mutation: Any = create_type(
 class CatalogueSchema(strawberry.Schema):
     """A schema that leaves logging of errors to `graphql_api.errors`, which knows whose fault they are."""
 
-    def process_errors(
-        self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None
-    ) -> None:
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Log nothing: the default writes excerpts of documents at ERROR for every mistake of a client."""
 
 

@@ -6,6 +6,7 @@ anything per request (`context`).
 
 import logging
 from functools import cached_property
+from pathlib import Path
 
 import anyio
 
@@ -16,7 +17,6 @@ from musicfp.features.registry import FeatureDefinition, load_builtin
 from musicfp.pipeline.recognition import Identification, Recogniser
 from musicfp.pipeline.uploads import UploadTicket, request_upload
 from musicfp.settings import Settings
-
 from musicfp.store.objects import ObjectStore, open_store
 
 LOGGER = logging.getLogger(__name__)
@@ -51,9 +51,7 @@ class Services:
         """Open a submission in a thread. Raises InvalidRequest."""
 
         def request() -> UploadTicket:
-            return request_upload(
-                self.database, self.store, self.settings, filename=filename, size_bytes=size_bytes
-            )
+            return request_upload(self.database, self.store, self.settings, filename=filename, size_bytes=size_bytes)
 
         return await self.workers.database.run(request)
 
@@ -62,12 +60,12 @@ class Services:
         found = await self.workers.search.run(
             self.recogniser.identify_fingerprint, fingerprint, limit=limit, min_score=min_score
         )
-        return self.counted(found)
+        return self._counted(found)
 
-    def counted(self, found: Identification) -> Identification:
-        """Note a search in the metrics."""
-        self.metrics.searched(took_ms=found.took_ms, candidates_examined=found.candidates_examined)
-        return found
+    async def search_audio(self, path: Path, *, limit: int, min_score: float | None) -> Identification:
+        """Decode and search in a thread and count it."""
+        found = await self.workers.search.run(self.recogniser.identify_audio, path, limit=limit, min_score=min_score)
+        return self._counted(found)
 
     async def load_index(self) -> None:
         """Read the catalogue's fingerprints, trying again until the database can be read."""
@@ -75,7 +73,7 @@ class Services:
         while not self.recogniser.is_loaded:
             try:
                 await self.workers.search.run(self.recogniser.refresh)
-            except Exception as error:  # noqa: BLE001 (whatever it is, /readyz says "not loaded" and this says why)
+            except Exception as error:
                 if str(error) != last:
                     last = str(error)
                     LOGGER.warning("the search index cannot be loaded yet: %s", last)
@@ -84,3 +82,7 @@ class Services:
     def close(self) -> None:
         """Close the database's connections."""
         self.database.close()
+
+    def _counted(self, found: Identification) -> Identification:
+        self.metrics.searched(took_ms=found.took_ms, candidates_examined=found.candidates_examined)
+        return found

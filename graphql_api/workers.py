@@ -23,7 +23,7 @@ MAX_WAITING = 64
 MAX_RECEIVED_FILES = 8
 
 
-class Overloaded(Exception):  # noqa: N818 (a condition that passes, not a fault)
+class Overloaded(Exception):
     """Too much work waits already; the caller should try again in a moment."""
 
 

@@ -20,6 +20,7 @@ class Settings:
 
     home: Path
     api_port: int
+    api_url: str
     dagster_port: int
     s3_port: int
     database_url: str
@@ -50,6 +51,7 @@ class Settings:
         """
         env = _Environment(_process_environment() if environ is None else environ)
         home = Path(env.text("MUSICFP_HOME", "./.musicfp")).absolute()
+        api_port = env.integer("MUSICFP_API_PORT", 8000, low=1, high=65535)
         s3_port = env.integer("MUSICFP_S3_PORT", 8333, low=1, high=65535)
         s3_managed = env.flag("MUSICFP_S3_MANAGED", default=env.optional("MUSICFP_S3_ENDPOINT_URL") is None)
         endpoint = env.optional("MUSICFP_S3_ENDPOINT_URL")
@@ -63,7 +65,8 @@ class Settings:
             )
         return cls(
             home=home,
-            api_port=env.integer("MUSICFP_API_PORT", 8000, low=1, high=65535),
+            api_port=api_port,
+            api_url=env.text("MUSICFP_API_URL", f"http://127.0.0.1:{api_port}"),
             dagster_port=env.integer("MUSICFP_DAGSTER_PORT", 3000, low=1, high=65535),
             s3_port=s3_port,
             database_url=env.text("MUSICFP_DATABASE_URL", f"sqlite:///{home / 'catalogue.sqlite'}"),

@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 from musicfp.settings import Settings
 
 
-class SettingsStorage(DagsterStorage, ConfigurableClass):  # type: ignore[type-arg]
+class SettingsStorage(DagsterStorage, ConfigurableClass):
     """Makes the storage that settings name. Has no configuration of its own and no instances."""
 
     @classmethod

@@ -10,6 +10,9 @@ def picture(png: bytes, description: str) -> dg.MarkdownMetadataValue:
     return dg.MetadataValue.md(f"![{description}](data:image/png;base64,{base64.b64encode(png).decode()})")
 
 
+REPEATED_NOTE = {"repeated": dg.MetadataValue.text("Made by an earlier run; recorded again from the catalogue.")}
+
+
 def seconds(value_s: float) -> dg.FloatMetadataValue:
     """Return a duration in seconds, to the millisecond."""
     return dg.MetadataValue.float(round(value_s, 3))

@@ -13,7 +13,7 @@ from musicfp.store.connection import make_signing_client, store_connection
 from musicfp.store.objects import ObjectStore
 
 
-class MusicfpResource(dg.ConfigurableResource):
+class MusicfpResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     """Opens settings, database and object store from the environment of the process that runs the step."""
 
     def stage(self, run_id: str) -> StageContext:
@@ -22,7 +22,7 @@ class MusicfpResource(dg.ConfigurableResource):
         return StageContext(
             settings=settings,
             database=self.database(),
-            store=_open_store(settings),
+            store=connect_store(settings),
             provenance=Provenance(run_id),
         )
 
@@ -38,8 +38,8 @@ def _open_database(url: str) -> Database:
 
 
 @cache
-def _open_store(settings: Settings) -> ObjectStore:
-    """Connect through dagster-aws's S3Resource; with neither endpoint nor keys it is AWS, by AWS's own environment."""
+def connect_store(settings: Settings) -> ObjectStore:
+    """Return the store, reached through dagster-aws's S3Resource; without endpoint and keys it is AWS, by its environment."""
     connection = store_connection(settings)
     credentials = connection.credentials
     s3 = S3Resource(

@@ -2,13 +2,21 @@
 
 import itertools
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from musicfp.catalog import migrate
 from musicfp.catalog.engine import Database
+from musicfp.catalog.lineage import Provenance
+from musicfp.pipeline.context import StageContext
+from musicfp.settings import Settings
+from musicfp.store.buckets import prepare_buckets
+from musicfp.store.objects import ObjectStore, open_store
 from tests.support.postgres import fresh_database, running_postgres
+from tests.support.songs import SongFolder
+from tests.support.store import environment_with_own_buckets, remove_buckets, running_store
 
 _numbers = itertools.count()
 
@@ -38,3 +46,52 @@ def database(database_url: str) -> Iterator[Database]:
     migrate.upgrade(opened)
     yield opened
     opened.close()
+
+
+@pytest.fixture(scope="session")
+def store_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
+    """Settings of a running object store without buckets."""
+    with running_store(tmp_path_factory.mktemp("store")) as settings:
+        yield settings
+
+
+@pytest.fixture
+def own_environment(store_settings: Settings, tmp_path: Path) -> dict[str, str]:
+    """The environment of a musicfp of this test's own: buckets with fresh names, an empty home, no database yet."""
+    home = tmp_path / "home"
+    return environment_with_own_buckets(
+        store_settings, f"t{next(_numbers)}", home=home, database_url=f"sqlite:///{home / 'catalogue.sqlite'}"
+    )
+
+
+@pytest.fixture
+def own_settings(own_environment: dict[str, str]) -> Settings:
+    """Settings of a musicfp of this test's own, read from `own_environment`."""
+    return Settings.from_env(own_environment)
+
+
+@pytest.fixture
+def object_store(own_settings: Settings) -> Iterator[ObjectStore]:
+    """A client of the running store; the buckets of `own_settings` are there."""
+    prepare_buckets(own_settings)
+    store = open_store(own_settings)
+    yield store
+    remove_buckets(store, own_settings)
+    store.client.close()
+
+
+@pytest.fixture
+def stage(own_settings: Settings, database: Database, object_store: ObjectStore) -> StageContext:
+    """What a stage of the pipeline works with: runs on SQLite and on PostgreSQL, with the real store."""
+    return StageContext(
+        settings=replace(own_settings, database_url=database.url),
+        database=database,
+        store=object_store,
+        provenance=Provenance("run-of-the-test"),
+    )
+
+
+@pytest.fixture(scope="session")
+def songs(tmp_path_factory: pytest.TempPathFactory) -> SongFolder:
+    """Synthesised songs, made when they are asked for."""
+    return SongFolder(tmp_path_factory.mktemp("songs"))

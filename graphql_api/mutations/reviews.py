@@ -5,12 +5,13 @@ from typing import Annotated
 import strawberry
 
 from graphql_api.context import Info
+from graphql_api.fields import mutating
 from graphql_api.types.outcomes import RetrySubmissionResult, ReviewSubmissionResult
 from graphql_api.types.submissions import Submission
 from musicfp.pipeline import reviews
 
 
-@strawberry.mutation(description="Decide a submission that waits with NEEDS_REVIEW.")
+@mutating("Decide a submission that waits with NEEDS_REVIEW.")
 async def review_submission(
     info: Info,
     id: Annotated[strawberry.ID, strawberry.argument(description="Id of the submission.")],  # noqa: A002
@@ -25,7 +26,7 @@ async def review_submission(
     return Submission.of_row(row)
 
 
-@strawberry.mutation(description="Look again at a submission that was REJECTED, FAILED or NEEDS_REVIEW.")
+@mutating("Look again at a submission that was REJECTED, FAILED or NEEDS_REVIEW.")
 async def retry_submission(
     info: Info,
     id: Annotated[strawberry.ID, strawberry.argument(description="Id of the submission.")],  # noqa: A002

@@ -5,13 +5,14 @@ from typing import Annotated
 import strawberry
 
 from graphql_api.context import Info
+from graphql_api.fields import mutating
 from graphql_api.types.outcomes import CompleteUploadResult, RequestUploadResult
 from graphql_api.types.submissions import Submission
 from graphql_api.types.uploads import CompletedPart, UploadTicket
 from musicfp.pipeline import uploads
 
 
-@strawberry.mutation(description="Ask for permission to upload one audio file; the answer says where to PUT it.")
+@mutating("Ask for permission to upload one audio file; the answer says where to PUT it.")
 async def request_upload(
     info: Info,
     filename: Annotated[str, strawberry.argument(description="Name of the file, for people; only its ending matters.")],
@@ -22,7 +23,7 @@ async def request_upload(
     return UploadTicket.of_ticket(ticket)
 
 
-@strawberry.mutation(description="Join the parts of a large upload after they were PUT. Repeating it is harmless.")
+@mutating("Join the parts of a large upload after they were PUT. Repeating it is harmless.")
 async def complete_upload(
     info: Info,
     submission_id: Annotated[strawberry.ID, strawberry.argument(description="Id from the ticket.")],

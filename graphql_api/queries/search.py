@@ -6,12 +6,13 @@ import strawberry
 
 from graphql_api.context import Info
 from graphql_api.errors import INVALID_ARGUMENT, client_error
+from graphql_api.fields import resolved
 from graphql_api.limits import MAX_SEARCH_MATCHES
 from graphql_api.types.outcomes import SearchByFingerprintResult, SearchMatches
 from graphql_api.types.tracks import matches_found
 
 
-@strawberry.field(description="Tracks that hold the audio of a fingerprint, of a clip or of a whole recording.")
+@resolved("Tracks that hold the audio of a fingerprint, of a clip or of a whole recording.")
 async def search_by_fingerprint(
     info: Info,
     fingerprint: Annotated[str, strawberry.argument(description="Compressed Chromaprint text, as `fpcalc` prints it.")],

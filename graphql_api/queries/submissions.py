@@ -5,10 +5,12 @@ from typing import Annotated
 import strawberry
 
 from graphql_api.context import Info
+from graphql_api.fields import resolved
 from graphql_api.types.connections import Connection, bad_cursor, connection_of, decode_cursor, encode_cursor, page_size
 from graphql_api.types.enums import SubmissionStatus
 from graphql_api.types.submissions import Submission
-from musicfp.catalog import pages, submissions as catalogued
+from musicfp.catalog import pages
+from musicfp.catalog import submissions as catalogued
 from musicfp.catalog.engine import Database
 from musicfp.catalog.pages import Page
 from musicfp.catalog.tables import SubmissionRow
@@ -17,9 +19,10 @@ from musicfp.identity import is_id
 _CURSOR = "submission"
 
 
-@strawberry.field(description="One submission; null if there is none with this id.")
+@resolved("One submission; null if there is none with this id.")
 async def submission(
-    info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Id of the submission.")]  # noqa: A002
+    info: Info,
+    id: Annotated[strawberry.ID, strawberry.argument(description="Id of the submission.")],  # noqa: A002
 ) -> Submission | None:
     """Load one submission."""
     services = info.context.services
@@ -27,7 +30,7 @@ async def submission(
     return None if row is None else Submission.of_row(row)
 
 
-@strawberry.field(name="submissions", description="All submissions, newest first.")
+@resolved("All submissions, newest first.")
 async def submissions(
     info: Info,
     first: Annotated[int, strawberry.argument(description="How many, at most 100.")] = 50,

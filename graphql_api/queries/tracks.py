@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 
 from graphql_api.context import Info
+from graphql_api.fields import resolved
 from graphql_api.types.connections import Connection, bad_cursor, connection_of, decode_cursor, encode_cursor, page_size
 from graphql_api.types.filters import TrackFilter, conditions_of
 from graphql_api.types.tracks import Track, load_track
@@ -18,15 +19,16 @@ _CURSOR = "track"
 _MAX_ORDINAL_DIGITS = 18
 
 
-@strawberry.field(description="One track; null if there is none with this id.")
+@resolved("One track; null if there is none with this id.")
 async def track(
-    info: Info, id: Annotated[strawberry.ID, strawberry.argument(description="Id of the track.")]  # noqa: A002
+    info: Info,
+    id: Annotated[strawberry.ID, strawberry.argument(description="Id of the track.")],  # noqa: A002
 ) -> Track | None:
     """Load one track."""
     return await load_track(info, str(id)) if is_id(id) else None
 
 
-@strawberry.field(description="All tracks in the order in which they were accepted, so that new ones come last.")
+@resolved("All tracks in the order in which they were accepted, so that new ones come last.")
 async def tracks(
     info: Info,
     first: Annotated[int, strawberry.argument(description="How many, at most 100.")] = 50,

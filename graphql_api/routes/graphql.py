@@ -23,7 +23,7 @@ IDE_PAGE = STATIC_PATH / "graphiql" / "index.html"
 # Everything comes from here: a page that could load or send elsewhere could carry the catalogue away.
 IDE_HEADERS = {
     "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
         "font-src 'self' data:; connect-src 'self'; worker-src 'self' blob:; "
         "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),

@@ -5,6 +5,7 @@ from datetime import datetime
 import strawberry
 
 from graphql_api.context import Info
+from graphql_api.fields import resolved
 from musicfp.catalog.tables import TrackRow, TranscodeRow
 
 _URL = "Signed URL that reads the file until `urlExpiresAt`."
@@ -25,13 +26,13 @@ class AudioFile:
     channel_count: int = strawberry.field(description="Number of channels.")
     sha256: str = strawberry.field(description="SHA-256 of the file, in hexadecimal.")
 
-    @strawberry.field(description=_URL)
+    @resolved(_URL)
     async def url(self, info: Info) -> str:
         """Sign the source's key."""
         key = (info.context.services.settings.source_bucket, self.object_key)
         return (await info.context.loaders.signed_url.load(key)).url
 
-    @strawberry.field(description=_EXPIRY)
+    @resolved(_EXPIRY)
     async def url_expires_at(self, info: Info) -> datetime:
         """Return the expiry of the URL in the same answer."""
         key = (info.context.services.settings.source_bucket, self.object_key)
@@ -64,17 +65,17 @@ class Transcode:
     bitrate_bps: int = strawberry.field(description="Average bit rate in bits per second.")
     size_bytes: int = strawberry.field(description="Size of the file in bytes.")
     duration_seconds: float = strawberry.field(description="Length of the decoded audio in seconds.")
-    correlation: float = strawberry.field(description="How well its fingerprint agrees with the source's; 1 is exactly.")
+    bit_error_rate: float = strawberry.field(description="Share of fingerprint bits that differ from the source.")
     sha256: str = strawberry.field(description="SHA-256 of the file, in hexadecimal.")
     created_at: datetime = strawberry.field(description="When it was made.")
 
-    @strawberry.field(description=_URL)
+    @resolved(_URL)
     async def url(self, info: Info) -> str:
         """Sign the transcode's key."""
         key = (info.context.services.settings.transcode_bucket, self.object_key)
         return (await info.context.loaders.signed_url.load(key)).url
 
-    @strawberry.field(description=_EXPIRY)
+    @resolved(_EXPIRY)
     async def url_expires_at(self, info: Info) -> datetime:
         """Return the expiry of the URL in the same answer."""
         key = (info.context.services.settings.transcode_bucket, self.object_key)
@@ -91,7 +92,7 @@ class Transcode:
             bitrate_bps=row.bitrate_bps,
             size_bytes=row.size_bytes,
             duration_seconds=row.duration_s,
-            correlation=row.correlation,
+            bit_error_rate=row.bit_error_rate,
             sha256=row.sha256,
             created_at=row.created_at,
         )

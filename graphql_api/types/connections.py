@@ -1,4 +1,4 @@
-"""Relay connections over keyset pages: forward only, with opaque cursors and a count that is made only when asked for."""
+"""Relay connections over keyset pages: forward only, opaque cursors, and a count that is made only when asked for."""
 
 import base64
 import binascii
@@ -9,6 +9,7 @@ import strawberry
 
 from graphql_api.context import Info
 from graphql_api.errors import INVALID_ARGUMENT, INVALID_CURSOR, client_error
+from graphql_api.fields import resolved
 from graphql_api.limits import MAX_PAGE_ITEMS
 
 Node = TypeVar("Node")
@@ -41,7 +42,7 @@ class Connection(Generic[Node]):
     edges: list[Edge[Node]] = strawberry.field(description="Items of this page, in order.")
     page_info: PageInfo = strawberry.field(description="Where this page stands among all.")
 
-    @strawberry.field(description="How many items all pages hold together.")
+    @resolved("How many items all pages hold together.")
     async def total_count(self, info: Info) -> int:
         """Count in a transaction of its own."""
         services = info.context.services
@@ -72,7 +73,9 @@ def connection_of(
 def page_size(first: int) -> int:
     """Return how many items to load: at most MAX_PAGE_ITEMS. Raises a client error below 1."""
     if first < 1:
-        raise client_error(INVALID_ARGUMENT, f"`first` is {first}; ask for 1 to {MAX_PAGE_ITEMS} items.", argument="first")
+        raise client_error(
+            INVALID_ARGUMENT, f"`first` is {first}; ask for 1 to {MAX_PAGE_ITEMS} items.", argument="first"
+        )
     return min(first, MAX_PAGE_ITEMS)
 
 

@@ -38,7 +38,8 @@ class SearchMatches:
 
 
 RequestUploadResult = Annotated[
-    UploadTicket | InvalidRequest, strawberry.union("RequestUploadResult", description="A ticket, or why there is none.")
+    UploadTicket | InvalidRequest,
+    strawberry.union("RequestUploadResult", description="A ticket, or why there is none."),
 ]
 CompleteUploadResult = Annotated[
     Submission | InvalidRequest,

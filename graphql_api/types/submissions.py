@@ -5,6 +5,7 @@ from datetime import datetime
 import strawberry
 
 from graphql_api.context import Info
+from graphql_api.fields import resolved
 from graphql_api.types.enums import SubmissionStatus
 from graphql_api.types.lineage import Materialization, load_lineage
 from graphql_api.types.tracks import Match, Track, load_track, match_of_verdict
@@ -30,7 +31,7 @@ class Verdict:
     policy_version: str = strawberry.field(description="Version of the rules that decided.")
     decided_at: datetime = strawberry.field(description="When it was decided.")
 
-    @strawberry.field(description="The track on which the decision rests, if there is one.")
+    @resolved("The track on which the decision rests, if there is one.")
     async def match(self, info: Info) -> Match | None:
         """Load the evidence."""
         return await match_of_verdict(info, self.row)
@@ -60,31 +61,31 @@ class Submission:
     received_at: datetime | None = strawberry.field(description="When the file arrived; null before that.")
     decided_at: datetime | None = strawberry.field(description="When it got its final status; null before that.")
 
-    @strawberry.field(description="Every reason why it was not accepted; empty unless REJECTED or FAILED.")
+    @resolved("Every reason why it was not accepted; empty unless REJECTED or FAILED.")
     async def problems(self, info: Info) -> list[Problem]:
         """Load the problems."""
         rows = await info.context.loaders.problems.load(self.row.id)
         return [Problem(code=row.code, message=row.message, field=row.field) for row in rows]
 
-    @strawberry.field(description="The track that it became; null unless ACCEPTED.")
+    @resolved("The track that it became; null unless ACCEPTED.")
     async def track(self, info: Info) -> Track | None:
         """Load the track of the same id."""
         return await load_track(info, self.row.id) if self.status is SubmissionStatus.ACCEPTED else None
 
-    @strawberry.field(description="The track that it duplicates, where and how sure; null unless DUPLICATE.")
+    @resolved("The track that it duplicates, where and how sure; null unless DUPLICATE.")
     async def duplicate_of(self, info: Info) -> Match | None:
         """Load the evidence of the verdict."""
         if self.status is not SubmissionStatus.DUPLICATE:
             return None
         return await match_of_verdict(info, await info.context.loaders.verdict.load(self.row.id))
 
-    @strawberry.field(description="What deduplication decided; null before that, or if it never got so far.")
+    @resolved("What deduplication decided; null before that, or if it never got so far.")
     async def verdict(self, info: Info) -> Verdict | None:
         """Load the verdict."""
         row = await info.context.loaders.verdict.load(self.row.id)
         return None if row is None else Verdict.of_row(row)
 
-    @strawberry.field(description="Everything that Dagster made of it, oldest first.")
+    @resolved("Everything that Dagster made of it, oldest first.")
     async def lineage(self, info: Info) -> list[Materialization]:
         """Load the lineage."""
         return await load_lineage(self.row.id, info)

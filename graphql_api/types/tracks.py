@@ -7,6 +7,7 @@ from typing import Annotated
 import strawberry
 
 from graphql_api.context import Info
+from graphql_api.fields import resolved
 from graphql_api.types.audio import AudioFile, Transcode
 from graphql_api.types.enums import MatchRelation
 from graphql_api.types.features import FeatureValue
@@ -33,7 +34,7 @@ class Fingerprint:
     item_count: int = strawberry.field(description="Number of 32-bit items, about eight for each second.")
     duration_seconds: float = strawberry.field(description="Length of the fingerprinted audio in seconds.")
 
-    @strawberry.field(description="Chromaprint's compressed form in URL-safe base64, as `fpcalc` prints it.")
+    @resolved("Chromaprint's compressed form in URL-safe base64, as `fpcalc` prints it.")
     async def encoded(self, info: Info) -> str:
         """Load the items only when they are asked for."""
         encoded = await info.context.loaders.encoded_fingerprint.load(self.track_id)
@@ -64,22 +65,22 @@ class Track:
     duration_seconds: float = strawberry.field(description="Length in seconds, counted on decoded samples.")
     accepted_at: datetime = strawberry.field(description="When it entered the catalogue.")
 
-    @strawberry.field(description="The file that was uploaded.")
+    @resolved("The file that was uploaded.")
     async def source(self) -> AudioFile:
         """Return the source, whose columns are the track's own."""
         return AudioFile.of_row(self.row)
 
-    @strawberry.field(description="All tags, in the order of the file.")
+    @resolved("All tags, in the order of the file.")
     async def tags(self, info: Info) -> list[Tag]:
         """Load the tags."""
         return [Tag(name=row.name, value=row.value) for row in await info.context.loaders.tags.load(self.row.id)]
 
-    @strawberry.field(description="Files made from the source, by profile. Empty until Dagster has made them.")
+    @resolved("Files made from the source, by profile. Empty until Dagster has made them.")
     async def transcodes(self, info: Info) -> list[Transcode]:
         """Load the transcodes."""
         return [Transcode.of_row(row) for row in await info.context.loaders.transcodes.load(self.row.id)]
 
-    @strawberry.field(description="The fingerprint by which it is recognised.")
+    @resolved("The fingerprint by which it is recognised.")
     async def fingerprint(self, info: Info) -> Fingerprint:
         """Load the fingerprint, which every track has."""
         facts = await info.context.loaders.fingerprint.load(self.row.id)
@@ -87,7 +88,7 @@ class Track:
             raise LookupError(f"track {self.row.id} has no fingerprint")
         return Fingerprint.of_facts(facts)
 
-    @strawberry.field(description="One feature, null if it has not been computed for this track.")
+    @resolved("One feature, null if it has not been computed for this track.")
     async def feature(
         self, info: Info, name: Annotated[str, strawberry.argument(description="Dotted name of the feature.")]
     ) -> FeatureValue | None:
@@ -95,7 +96,7 @@ class Track:
         rows = await info.context.loaders.features.load(self.row.id)
         return next((FeatureValue.of_row(row) for row in rows if row.name == name), None)
 
-    @strawberry.field(description="Features by name; those not computed for this track are left out.")
+    @resolved("Features by name; those not computed for this track are left out.")
     async def features(
         self,
         info: Info,
@@ -105,8 +106,8 @@ class Track:
         rows = await info.context.loaders.features.load(self.row.id)
         return [FeatureValue.of_row(row) for row in rows if names is None or row.name in names]
 
-    @strawberry.field(
-        description="Tracks to which a relation was found when this one was accepted, the surest first. "
+    @resolved(
+        "Tracks to which a relation was found when this one was accepted, the surest first. "
         "Offsets say where this track starts inside the other."
     )
     async def related(self, info: Info) -> "list[Match]":
@@ -114,7 +115,7 @@ class Track:
         rows = await info.context.loaders.related.load(self.row.id)
         return await _matches_kept(info, rows)
 
-    @strawberry.field(description="Everything that Dagster made of it and of its submission, oldest first.")
+    @resolved("Everything that Dagster made of it and of its submission, oldest first.")
     async def lineage(self, info: Info) -> list[Materialization]:
         """Load the lineage."""
         return await load_lineage(self.row.id, info)
@@ -139,7 +140,9 @@ class Match:
 
     track: Track = strawberry.field(description="The matching track.")
     score: float = strawberry.field(description="How well the matching parts agree, 0 to 1; unrelated music stays low.")
-    bit_error_rate: float = strawberry.field(description="Share of differing bits in them, 0 (same) to 0.5 (unrelated).")
+    bit_error_rate: float = strawberry.field(
+        description="Share of differing bits in them, 0 (same) to 0.5 (unrelated)."
+    )
     offset_seconds: float = strawberry.field(
         description="Where the query starts inside the track, in seconds; negative when the query starts earlier."
     )

@@ -15,7 +15,7 @@ class Header:
     value: str = strawberry.field(description="Value of the header.")
 
 
-@strawberry.type(description="One part of a large upload: PUT exactly these bytes to `url` and keep the answer's ETag.")
+@strawberry.type(description="One part of a large upload: PUT it to `url` and keep the ETag of the answer.")
 class UploadPart:
     """GraphQL view of one part of a ticket."""
 
@@ -25,7 +25,7 @@ class UploadPart:
 
 
 @strawberry.type(
-    description="Permission to upload one file. Without `parts`, PUT it to `url` with the `headers`. With `parts` (files "
+    description="Permission to upload one file. Without `parts`, PUT it to `url` with the `headers`. With them (files "
     "above 64 MiB), PUT each part to its own URL and then call `completeUpload`."
 )
 class UploadTicket:

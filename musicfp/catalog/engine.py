@@ -53,8 +53,9 @@ class Database:
     def exclusive(self) -> Iterator[Session]:
         """Like `write`, and no other `exclusive` block in any process runs at the same time."""
         with self.write() as session:
+            connection = session.connection()  # begins here, not at the first statement: SQLite's lock is taken
             if not self.is_sqlite:
-                session.connection().execute(text(f"SELECT pg_advisory_xact_lock({_ACCEPTANCE_LOCK})"))
+                connection.execute(text(f"SELECT pg_advisory_xact_lock({_ACCEPTANCE_LOCK})"))
             yield session
 
     def close(self) -> None:

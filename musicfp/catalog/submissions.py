@@ -126,6 +126,17 @@ def kept_objects_before(session: Session, before: datetime, *, limit: int) -> li
     )
 
 
+def still_waits(session: Session, row: SubmissionRow) -> bool:
+    """Whether a submission read earlier still is RECEIVED with the same object, now and until this transaction ends.
+
+    Asked before deciding: somebody may have decided it meanwhile, or put another file under its key.
+    """
+    current = session.exec(
+        select(SubmissionRow.status, SubmissionRow.etag).where(col(SubmissionRow.id) == row.id).with_for_update()
+    ).one_or_none()
+    return current is not None and tuple(current) == ("RECEIVED", row.etag)
+
+
 def decide(session: Session, row: SubmissionRow, status: str, problems: Sequence[Problem] = ()) -> None:
     """End a submission with a status and its reasons. Repeating it replaces the reasons."""
     if status not in DECIDED:

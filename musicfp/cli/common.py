@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from musicfp.client import submit
-from musicfp.client.api import default_api_url, open_api
+from musicfp.client.api import open_api
 from musicfp.client.http import Service
 from musicfp.settings import Settings
 
@@ -39,15 +39,14 @@ def api_option(command: Command) -> Command:
     """Add `--api-url` to a command, as `api_url`."""
     return click.option(
         "--api-url",
-        envvar="MUSICFP_API_URL",
         metavar="URL",
-        help="Address of the API.  [env: MUSICFP_API_URL; default: this machine, port MUSICFP_API_PORT]",
+        help="Address of the API; by default MUSICFP_API_URL, or this machine's port MUSICFP_API_PORT.",
     )(command)
 
 
 def connect(api_url: str | None) -> Service:
-    """Return a connection to the API that was asked for, or to the one on this machine."""
-    return open_api(api_url or default_api_url(Settings.from_env()))
+    """Return a connection to the API that was asked for, or to that of the settings."""
+    return open_api(api_url or Settings.from_env().api_url)
 
 
 def print_json(answer: object) -> None:

@@ -15,7 +15,6 @@ import httpx
 from musicfp.client import documents
 from musicfp.client.http import Json, Service
 from musicfp.errors import InvalidRequest, NotFound, RequestFailed
-from musicfp.settings import Settings
 
 # GraphQL's Int is signed and has 32 bits; `sizeBytes` is one.
 MAX_SIZE_BYTES = 2**31 - 1
@@ -109,9 +108,9 @@ def open_api(url: str, *, transport: httpx.BaseTransport | None = None) -> Servi
     return Service(url, name="The musicfp API", hint=START_HINT, transport=transport)
 
 
-def default_api_url(settings: Settings) -> str:
-    """Return where `musicfp up` serves the API on this machine."""
-    return f"http://127.0.0.1:{settings.api_port}"
+def require_reachable(api: Service) -> None:
+    """Ask for nothing, so that an API that is not there is noticed before work is done for it."""
+    api.graphql(documents.NOTHING)
 
 
 def request_upload(api: Service, *, filename: str, size_bytes: int) -> Ticket:

@@ -19,6 +19,8 @@ fragment SubmissionFields on Submission {
 """
 )
 
+NOTHING = "query Nothing { __typename }"
+
 REQUEST_UPLOAD = """
 mutation RequestUpload($filename: String!, $sizeBytes: Int!) {
   requestUpload(filename: $filename, sizeBytes: $sizeBytes) {

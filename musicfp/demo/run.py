@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from musicfp.client.api import SubmissionState, identify_file
+from musicfp.client.api import SubmissionState, identify_file, require_reachable
 from musicfp.client.http import Json, Service
 from musicfp.client.journal import JOURNAL_NAME, Journal
 from musicfp.client.submit import Progress, Upload, submit_files, wait_for_verdicts
@@ -58,6 +58,7 @@ def run_demo(
 
     May be repeated: songs that are in the catalogue already are recognised, and that counts as right.
     """
+    require_reachable(api)
     if keep is not None:
         return _run_in(keep, api, progress, say)
     with tempfile.TemporaryDirectory(prefix="musicfp-demo-") as folder:

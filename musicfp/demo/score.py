@@ -192,8 +192,9 @@ def _bass(bar: _Bar) -> Iterator[Event]:
         return
     for beat, beats, character in bar.cells(bar.section.groove.bass):
         chord = bar.chord_at(beat)
-        # E1 is the lowest string of a bass; roots lie in the octave above it.
-        root = 28 + (chord[0] - 28) % 12
+        # E1 is the lowest string of a bass; roots lie in the octave above it, wherever the section is moved to.
+        moved = bar.section.transpose
+        root = 28 + (chord[0] + moved - 28) % 12 - moved
         pitch = root + 12 if character == "8" else root + (chord[_BASS_TONES[character]] - chord[0]) % 12
         yield bar.event(beat, beats * 0.9, "bass", pitch, 1.0)
 

@@ -9,31 +9,36 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlmodel import Session
+from sqlalchemy import delete
+from sqlmodel import Session, col
 
-from musicfp.catalog import derivations, lineage
+from musicfp.catalog import derivations, lineage, relations
 from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import FeatureRow, TrackRow
-from musicfp.errors import MusicfpError, StoreUnavailable
+from musicfp.errors import StoreUnavailable
 from musicfp.features.analysis import TrackAnalysis
-from musicfp.features.values import FeatureValue
+from musicfp.features.values import FeatureStatus, FeatureValue
 from musicfp.features.worker import FeaturePool
 from musicfp.pipeline.context import StageContext
-from musicfp.pipeline.derived_tracks import PendingTrack, download_source, failure_of, load_pending
+from musicfp.pipeline.derived_tracks import AskedTrack, download_source, failure_of, load_asked
 from musicfp.pipeline.parallel import map_in_order
 from musicfp.pipeline.versions import FEATURE_PREFIX
 
 
 @dataclass(frozen=True)
 class AnalysisOutcome:
-    """What became of one track in the feature stage: values by asset, or why there are none."""
+    """What became of one track in the feature stage: values by asset, or why there are none.
+
+    `repeated`: these values were computed by an earlier run, and this is what the catalogue keeps of them.
+    """
 
     track: TrackRow
     versions: Mapping[str, str]
     values: Mapping[str, Sequence[FeatureValue]] = field(default_factory=dict)
     cpu_s: Mapping[str, float] = field(default_factory=dict)
     failure: Failure | None = None
+    repeated: bool = False
 
 
 def analyse_batch(
@@ -41,13 +46,17 @@ def analyse_batch(
 ) -> Iterator[AnalysisOutcome]:
     """Compute the assets named in `versions` for these tracks and yield each track's outcome as soon as it is stored.
 
+    What was computed before comes first, from the catalogue and marked `repeated`.
+
     Raises StoreUnavailable when the store fails: what is not done stays pending.
     """
     settings = context.settings
-    settings.scratch_path.mkdir(parents=True, exist_ok=True)
-    pending = [each for each in load_pending(context.database, track_ids, versions) if each.versions]
+    asked = load_asked(context.database, track_ids, versions)
+    yield from _computed_before(context, [each for each in asked if each.done])
+    pending = [each for each in asked if each.versions]
     if not pending:
         return
+    settings.scratch_path.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="features-") as scratch,
         FeaturePool(
@@ -62,7 +71,21 @@ def analyse_batch(
         )
 
 
-def _analyse_track(context: StageContext, pool: FeaturePool, pending: PendingTrack, scratch: Path) -> AnalysisOutcome:
+def _computed_before(context: StageContext, asked: Sequence[AskedTrack]) -> Iterator[AnalysisOutcome]:
+    if not asked:
+        return
+    with context.database.read() as session:
+        rows = relations.features(session, [each.track.id for each in asked])
+    for each in asked:
+        values: dict[str, list[FeatureValue]] = {asset: [] for asset in each.done}
+        for row in rows.get(each.track.id, []):
+            asset = f"{FEATURE_PREFIX}{row.extractor}"
+            if asset in values:
+                values[asset].append(_value_of(row))
+        yield AnalysisOutcome(each.track, each.done, values, repeated=True)
+
+
+def _analyse_track(context: StageContext, pool: FeaturePool, pending: AskedTrack, scratch: Path) -> AnalysisOutcome:
     track = pending.track
     extractors = {asset.removeprefix(FEATURE_PREFIX): asset for asset in pending.versions}
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
@@ -71,7 +94,7 @@ def _analyse_track(context: StageContext, pool: FeaturePool, pending: PendingTra
             analysis = pool.submit(source_path, list(extractors)).result()
         except StoreUnavailable:
             raise
-        except MusicfpError as error:
+        except Exception as error:  # what nobody foresaw in one track must not cost the batch its others
             failure = failure_of(error, attempts=max(pending.attempts.values(), default=0))
             with context.database.write() as session:
                 derivations.mark_failed(session, track.id, pending.versions, failure)
@@ -88,9 +111,30 @@ def _analyse_track(context: StageContext, pool: FeaturePool, pending: PendingTra
     )
 
 
-def _store(session: Session, pending: PendingTrack, analysis: TrackAnalysis, extractors: Mapping[str, str]) -> None:
+def _value_of(row: FeatureRow) -> FeatureValue:
+    return FeatureValue(
+        name=row.name,
+        value=row.value,
+        text=row.text,
+        vector=None if row.vector is None else tuple(row.vector),
+        unit=row.unit,
+        confidence=row.confidence,
+        status=FeatureStatus[row.status],
+        reason=row.reason,
+    )
+
+
+def _store(session: Session, pending: AskedTrack, analysis: TrackAnalysis, extractors: Mapping[str, str]) -> None:
     now = utc_now()
     for extractor, values in analysis.values.items():
+        # A new version of an extractor may give fewer values than the one before.
+        session.exec(
+            delete(FeatureRow).where(
+                col(FeatureRow.track_id) == pending.track.id,
+                col(FeatureRow.extractor) == extractor,
+                col(FeatureRow.name).not_in([each.name for each in values]),
+            )
+        )
         for each in values:
             session.merge(
                 FeatureRow(

@@ -6,13 +6,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlmodel import col, select
-
-from musicfp.catalog import relations
+from musicfp.catalog import derivations, relations
 from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import Database, utc_now
 from musicfp.catalog.tables import DerivationRow, TrackRow, TrackTagRow
-from musicfp.errors import MusicfpError, PermanentError, StoreUnavailable, SubmissionRejected
+from musicfp.errors import InvalidRequest, MusicfpError, PermanentError, StoreUnavailable
 from musicfp.pipeline.context import StageContext
 
 MAX_ATTEMPTS = 4
@@ -21,52 +19,49 @@ _MIN_FREE_BYTES = 256 << 20
 
 
 @dataclass(frozen=True)
-class PendingTrack:
-    """A track with its tags and the assets that this run has to make, each with its version."""
+class AskedTrack:
+    """A track with its tags and the assets that this run has to make, each with its version; `done` were made before."""
 
     track: TrackRow
     tags: tuple[tuple[str, str], ...]
     versions: Mapping[str, str]
+    done: Mapping[str, str]
     attempts: Mapping[str, int]
 
 
-def load_pending(
-    database: Database, track_ids: Sequence[str], versions: Mapping[str, str]
-) -> list[PendingTrack]:
+def load_asked(database: Database, track_ids: Sequence[str], versions: Mapping[str, str]) -> list[AskedTrack]:
     """Return those of the tracks that still exist, in the given order, with every asset of `versions` to be made.
 
-    What is done already in this version is left out, so that a run that is repeated does only what is missing.
+    What is done already in this version is kept apart, so that a run that is repeated makes only what is missing.
     """
     with database.read() as session:
         tracks = relations.tracks(session, track_ids)
         tags = relations.tags(session, track_ids)
-        rows = session.exec(
-            select(DerivationRow).where(
-                col(DerivationRow.track_id).in_(track_ids), col(DerivationRow.asset).in_(list(versions))
-            )
-        ).all()
-    states = {(row.track_id, row.asset): row for row in rows}
+        states = derivations.states(session, track_ids, list(versions))
     return [
-        PendingTrack(
-            tracks[track_id],
-            _pairs(tags.get(track_id, [])),
-            _still_missing(states, track_id, versions),
-            {asset: row.attempts for asset in versions if (row := states.get((track_id, asset))) is not None},
-        )
-        for track_id in track_ids
-        if track_id in tracks
+        _asked(tracks[each], tags.get(each, []), versions, {asset: states.get((each, asset)) for asset in versions})
+        for each in track_ids
+        if each in tracks
     ]
 
 
 def download_source(context: StageContext, track: TrackRow, directory: Path) -> Path:
-    """Download a track's source and make sure that it is what was accepted. Raises SubmissionRejected if it is not."""
+    """Download a track's source and make sure that it is what was accepted. Raises SourceDamaged if it is not."""
     free_bytes = shutil.disk_usage(directory).free
     if free_bytes < 4 * track.source_size_bytes + _MIN_FREE_BYTES:
         raise StoreUnavailable(f"Only {free_bytes} bytes are free for scratch files in {directory}; make room.")
     path = directory / "source"
-    downloaded = context.store.download(
-        context.settings.source_bucket, track.source_key, path, max_bytes=track.source_size_bytes
-    )
+    # One byte more than it has, so that a longer object is found to be another one.
+    limit_bytes = track.source_size_bytes + 1
+    try:
+        downloaded = context.store.download(
+            context.settings.source_bucket, track.source_key, path, max_bytes=limit_bytes
+        )
+    except InvalidRequest as error:
+        raise SourceDamaged(
+            f"Read the source of track {track.id} from {track.source_key} and found more than its "
+            f"{track.source_size_bytes} bytes: the object is damaged. Restore it from a backup, then retry."
+        ) from error
     if downloaded.sha256 != track.source_sha256:
         raise SourceDamaged(
             f"Read the source of track {track.id} from {track.source_key} and found SHA-256 {downloaded.sha256} instead "
@@ -81,26 +76,34 @@ class SourceDamaged(PermanentError):
     code = "source_damaged"
 
 
-def failure_of(error: MusicfpError, *, attempts: int) -> Failure:
+def failure_of(error: Exception, *, attempts: int) -> Failure:
     """Return how a failed derivation is recorded: permanent errors stay, others come again, later each time."""
-    return Failure(error.code, str(error), _retry_at(error, attempts=attempts))
+    code = error.code if isinstance(error, MusicfpError) else "unexpected"
+    message = str(error) if isinstance(error, MusicfpError) else f"{type(error).__name__}: {error}"
+    return Failure(code, message, _retry_at(error, attempts=attempts))
 
 
-def _retry_at(error: MusicfpError, *, attempts: int) -> datetime | None:
-    if isinstance(error, PermanentError | SubmissionRejected) or attempts + 1 >= MAX_ATTEMPTS:
+def _retry_at(error: Exception, *, attempts: int) -> datetime | None:
+    if isinstance(error, PermanentError) or attempts + 1 >= MAX_ATTEMPTS:
         return None
     return utc_now() + timedelta(seconds=_FIRST_RETRY_S * 4**attempts)
 
 
-def _pairs(rows: Sequence[TrackTagRow]) -> tuple[tuple[str, str], ...]:
-    return tuple((row.name, row.value) for row in rows)
-
-
-def _still_missing(
-    states: Mapping[tuple[str, str], DerivationRow], track_id: str, versions: Mapping[str, str]
-) -> dict[str, str]:
-    def is_done(asset: str) -> bool:
-        row = states.get((track_id, asset))
-        return row is not None and row.status == "DONE" and row.version == versions[asset]
-
-    return {asset: version for asset, version in versions.items() if not is_done(asset)}
+def _asked(
+    track: TrackRow,
+    tags: Sequence[TrackTagRow],
+    versions: Mapping[str, str],
+    states: Mapping[str, DerivationRow | None],
+) -> AskedTrack:
+    done = {
+        asset: row.version
+        for asset, row in states.items()
+        if row is not None and row.status == "DONE" and row.version == versions[asset]
+    }
+    return AskedTrack(
+        track,
+        tags=tuple((row.name, row.value) for row in tags),
+        versions={asset: version for asset, version in versions.items() if asset not in done},
+        done=done,
+        attempts={asset: row.attempts for asset, row in states.items() if row is not None},
+    )

@@ -13,7 +13,10 @@ def expire_old_submissions(context: StageContext, *, limit: int = 1000) -> int:
     with context.database.read() as session:
         old = submissions.kept_objects_before(session, before, limit=limit)
     for row in old:
-        context.store.delete(context.settings.submission_bucket, row.object_key)
+        if not context.store.delete_unless_replaced(
+            context.settings.submission_bucket, row.object_key, etag=row.etag
+        ):
+            continue  # another upload under the same key: discovery takes it
         with context.database.write() as session:
             submissions.mark_object_gone(session, row.id)
             current = submissions.get(session, row.id)

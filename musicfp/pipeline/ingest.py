@@ -9,6 +9,7 @@ import logging
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -29,13 +30,14 @@ from musicfp.errors import (
     WorkerLost,
 )
 from musicfp.fingerprint.verdict import DedupeOutcome, DedupeVerdict, VerdictPolicy
-from musicfp.identity import file_extension
+from musicfp.identity import file_extension, source_key
 from musicfp.pipeline.context import StageContext
+from musicfp.pipeline.earlier_decisions import EarlierDecision, earlier_decisions
 from musicfp.pipeline.ingest_rows import accepted_track, verdict_row
 from musicfp.pipeline.inspection import Inspection, InspectionPool, InspectionRules
 from musicfp.pipeline.judgement import Judge
 from musicfp.pipeline.parallel import map_in_order
-from musicfp.pipeline.versions import INGEST_ASSET_VERSIONS
+from musicfp.pipeline.versions import DEDUPE_VERDICT, INGEST_ASSET_VERSIONS
 
 LOGGER = logging.getLogger(__name__)
 MAX_ATTEMPTS = 4
@@ -44,36 +46,71 @@ _FIRST_RETRY_S = 30
 
 @dataclass(frozen=True)
 class IngestOutcome:
-    """What became of one submission. `inspection` and `verdict` are there as far as it came in this run."""
+    """What became of one submission. `inspection` and `verdict` are there as far as it came in this run.
+
+    `repeated` instead of both: it was decided before, and this is what the catalogue keeps of that.
+    """
 
     submission: SubmissionRow
     problems: tuple[Problem, ...] = ()
     inspection: Inspection | None = None
     verdict: DedupeVerdict | None = None
+    repeated: EarlierDecision | None = None
 
 
 @dataclass(frozen=True)
 class _Examined:
-    """A downloaded and inspected submission, or why that failed."""
+    """A downloaded and inspected submission."""
 
     submission: SubmissionRow
     path: Path
-    source_sha256: str | None = None
-    inspection: Inspection | None = None
-    error: MusicfpError | None = None
+    source_sha256: str
+    inspection: Inspection
+
+
+@dataclass(frozen=True)
+class _NotExamined:
+    """A submission that could not be downloaded or inspected, and why."""
+
+    submission: SubmissionRow
+    path: Path
+    error: MusicfpError
 
 
 def ingest_batch(context: StageContext, submission_ids: Sequence[str]) -> Iterator[IngestOutcome]:
     """Decide these submissions in the given order and yield each outcome as soon as it is stored.
 
-    Submissions that are decided already are skipped. Raises StoreUnavailable when the store fails: the rest of the
-    batch stays RECEIVED and comes again.
+    What was decided before comes first, from the catalogue and marked `repeated`: a run over the whole batch is asked
+    for again when it was killed. Raises StoreUnavailable when the store fails: the rest of the batch stays RECEIVED
+    and comes again.
     """
     with context.database.read() as session:
         rows = submissions.get_many(session, submission_ids)
-    waiting = [rows[each] for each in submission_ids if each in rows and rows[each].status == "RECEIVED"]
-    if not waiting:
-        return
+    asked = [rows[each] for each in submission_ids if each in rows]
+    for decision in earlier_decisions(context.database, [row for row in asked if row.decided_at is not None]):
+        yield IngestOutcome(decision.submission, problems=decision.problems, repeated=decision)
+    waiting = [row for row in asked if row.status == "RECEIVED"]
+    if waiting:
+        yield from _decide_all(context, waiting)
+
+
+def forget_decided_objects(context: StageContext, *, limit: int = 1000) -> int:
+    """Delete the submission objects of accepted and duplicate submissions; return how many. Idempotent.
+
+    Another file that was put under the same key meanwhile is left for discovery to find.
+    """
+    with context.database.read() as session:
+        leftovers = submissions.with_leftover_objects(session, limit=limit)
+    n_forgotten = 0
+    for row in leftovers:
+        if context.store.delete_unless_replaced(context.settings.submission_bucket, row.object_key, etag=row.etag):
+            with context.database.write() as session:
+                submissions.mark_object_gone(session, row.id)
+            n_forgotten += 1
+    return n_forgotten
+
+
+def _decide_all(context: StageContext, waiting: Sequence[SubmissionRow]) -> Iterator[IngestOutcome]:
     settings = context.settings
     settings.scratch_path.mkdir(parents=True, exist_ok=True)
     judge = Judge(context.database, VerdictPolicy(review_related=settings.review_related))
@@ -88,23 +125,13 @@ def ingest_batch(context: StageContext, submission_ids: Sequence[str]) -> Iterat
             threads=settings.workers + 1,  # one more downloads while the others are inspected
             look_ahead=2 * settings.workers,
         )
-        for each in examined:
-            yield _decide(context, judge, each)
-            each.path.unlink(missing_ok=True)
+        with closing(examined):  # before the pool ends, or its threads would wait for a pool that is gone
+            for each in examined:
+                yield _decide(context, judge, each) if isinstance(each, _Examined) else _decide_failed(context, each)
+                each.path.unlink(missing_ok=True)
 
 
-def forget_decided_objects(context: StageContext, *, limit: int = 1000) -> int:
-    """Delete the submission objects of accepted and duplicate submissions; return how many. Idempotent."""
-    with context.database.read() as session:
-        leftovers = submissions.with_leftover_objects(session, limit=limit)
-    for row in leftovers:
-        context.store.delete(context.settings.submission_bucket, row.object_key)
-        with context.database.write() as session:
-            submissions.mark_object_gone(session, row.id)
-    return len(leftovers)
-
-
-def _examine(context: StageContext, pool: InspectionPool, row: SubmissionRow, path: Path) -> _Examined:
+def _examine(context: StageContext, pool: InspectionPool, row: SubmissionRow, path: Path) -> _Examined | _NotExamined:
     settings = context.settings
     try:
         _check_room(path.parent, row.size_bytes or 0)
@@ -112,9 +139,9 @@ def _examine(context: StageContext, pool: InspectionPool, row: SubmissionRow, pa
             settings.submission_bucket, row.object_key, path, max_bytes=settings.max_upload_bytes, etag=row.etag
         )
         inspection = pool.inspect(path, file_extension(row.filename))
-        return _Examined(row, path, downloaded.sha256, inspection)
     except MusicfpError as error:
-        return _Examined(row, path, error=error)
+        return _NotExamined(row, path, error)
+    return _Examined(row, path, downloaded.sha256, inspection)
 
 
 def _check_room(directory: Path, size_bytes: int) -> None:
@@ -124,69 +151,63 @@ def _check_room(directory: Path, size_bytes: int) -> None:
 
 
 def _decide(context: StageContext, judge: Judge, examined: _Examined) -> IngestOutcome:
-    if examined.error is not None:
-        return _decide_failed(context, examined.submission, examined.error)
-    inspection, source_sha256 = examined.inspection, examined.source_sha256
-    if inspection is None or source_sha256 is None:
-        raise AssertionError(f"Submission {examined.submission.id} was examined without a result or an error.")
-    submission = examined.submission
-    verdict = judge.judge(source_sha256, inspection.fingerprint, force_accept=submission.review_accepted is True)
+    verdict = _judge(judge, examined)
     if verdict.outcome is DedupeOutcome.UNIQUE:
-        return _accept(context, judge, submission, examined.path, source_sha256, inspection, verdict)
-    return _conclude(context, submission, source_sha256, inspection, verdict)
+        return _accept(context, judge, examined, verdict)
+    return _conclude(context, examined, verdict)
 
 
-def _accept(
-    context: StageContext,
-    judge: Judge,
-    submission: SubmissionRow,
-    path: Path,
-    source_sha256: str,
-    inspection: Inspection,
-    verdict: DedupeVerdict,
-) -> IngestOutcome:
+def _judge(judge: Judge, examined: _Examined) -> DedupeVerdict:
+    force_accept = examined.submission.review_accepted is True
+    return judge.judge(examined.source_sha256, examined.inspection.fingerprint, force_accept=force_accept)
+
+
+def _accept(context: StageContext, judge: Judge, examined: _Examined, verdict: DedupeVerdict) -> IngestOutcome:
     """Store the source, then make the track unless somebody else has brought the same recording meanwhile."""
-    prepared = accepted_track(submission, inspection, verdict, source_sha256=source_sha256)
-    settings = context.settings
-    context.store.put_file(settings.source_bucket, prepared.track.source_key, path, mime=inspection.fmt.mime)
-    stored = context.store.stat(settings.source_bucket, prepared.track.source_key)
-    if stored is None or stored.size_bytes != prepared.track.source_size_bytes:
-        raise StoreUnavailable(f"Stored {prepared.track.source_key}, but the store shows {stored}; it will be retried.")
+    submission, inspection, sha256 = examined.submission, examined.inspection, examined.source_sha256
+    context.store.put_file(
+        context.settings.source_bucket,
+        source_key(sha256, inspection.fmt.extensions[0]),
+        examined.path,
+        mime=inspection.fmt.mime,
+        sha256=sha256,
+    )
     with context.database.exclusive() as session:
+        if not submissions.still_waits(session, submission):
+            return IngestOutcome(submission)
         if judge.is_outdated(session):
-            verdict = judge.judge(
-                source_sha256, inspection.fingerprint, force_accept=submission.review_accepted is True
-            )
+            verdict = _judge(judge, examined)
         if verdict.outcome is DedupeOutcome.UNIQUE:
-            submission.source_sha256 = source_sha256
-            acceptance.accept(session, submission, prepared, verdict_row(submission, verdict, status="ACCEPTED"))
+            submission.source_sha256 = sha256
+            rows = accepted_track(submission, inspection, verdict, source_sha256=sha256)
+            acceptance.accept(session, submission, rows, verdict_row(submission, verdict, status="ACCEPTED"))
             lineage.record(session, context.provenance, submission.id, INGEST_ASSET_VERSIONS.items())
             return IngestOutcome(submission, inspection=inspection, verdict=verdict)
-    return _conclude(context, submission, source_sha256, inspection, verdict)
+    return _conclude(context, examined, verdict)
 
 
-def _conclude(
-    context: StageContext,
-    submission: SubmissionRow,
-    source_sha256: str,
-    inspection: Inspection,
-    verdict: DedupeVerdict,
-) -> IngestOutcome:
+def _conclude(context: StageContext, examined: _Examined, verdict: DedupeVerdict) -> IngestOutcome:
     """End a submission that does not become a track: it is a duplicate or waits for review."""
+    submission = examined.submission
     status = "NEEDS_REVIEW" if verdict.outcome is DedupeOutcome.NEEDS_REVIEW else "DUPLICATE"
     with context.database.write() as session:
-        submission.source_sha256 = source_sha256
+        if not submissions.still_waits(session, submission):
+            return IngestOutcome(submission)
+        submission.source_sha256 = examined.source_sha256
         acceptance.conclude(session, submission, status, verdict_row(submission, verdict, status=status))
         lineage.record(session, context.provenance, submission.id, INGEST_ASSET_VERSIONS.items())
-    return IngestOutcome(submission, inspection=inspection, verdict=verdict)
+    return IngestOutcome(submission, inspection=examined.inspection, verdict=verdict)
 
 
-def _decide_failed(context: StageContext, submission: SubmissionRow, error: MusicfpError) -> IngestOutcome:
+def _decide_failed(context: StageContext, failed: _NotExamined) -> IngestOutcome:
     """End, or postpone, a submission that could not be examined."""
+    submission, error = failed.submission, failed.error
     if isinstance(error, StoreUnavailable):
         raise error
     problems = _problems_of(error)
     with context.database.write() as session:
+        if not submissions.still_waits(session, submission):
+            return IngestOutcome(submission)
         if isinstance(error, RetryableError) and submission.attempts + 1 < MAX_ATTEMPTS:
             delay_s = _FIRST_RETRY_S * 2**submission.attempts
             submissions.try_again_later(session, submission, due_at=utc_now() + timedelta(seconds=delay_s))
@@ -194,6 +215,8 @@ def _decide_failed(context: StageContext, submission: SubmissionRow, error: Musi
         else:
             status = "REJECTED" if isinstance(error, SubmissionRejected | InvalidRequest) else "FAILED"
             submissions.decide(session, submission, status, problems)
+            verdict_version = INGEST_ASSET_VERSIONS[DEDUPE_VERDICT]
+            lineage.record(session, context.provenance, submission.id, [(DEDUPE_VERDICT, verdict_version)])
             if isinstance(error, NotFound):
                 submissions.mark_object_gone(session, submission.id)
     return IngestOutcome(submission, problems=problems)

@@ -20,7 +20,7 @@ from musicfp.audio.decode import DecodedAudio, check_decoded, decode_pcm
 from musicfp.audio.probe import AudioFacts, check_facts, probe
 from musicfp.audio.sniff import AudioFormat, check_extension, require_format
 from musicfp.audio.tags import TrackTags, missing_tag_problems, read_tags
-from musicfp.errors import Problem, SubmissionRejected, WorkerLost
+from musicfp.errors import MusicfpError, Problem, SubmissionRejected, WorkerLost
 from musicfp.fingerprint.chromaprint import fingerprint_pcm
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
 
@@ -120,9 +120,9 @@ class InspectionPool:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if kind is None:
-            self._pool.close()
+            self._pool.close()  # type: ignore[no-untyped-call]
         else:
-            self._pool.stop()
+            self._pool.stop()  # type: ignore[no-untyped-call]
         self._pool.join()
 
     def inspect(self, path: Path, extension: str | None) -> Inspection:
@@ -141,6 +141,10 @@ class InspectionPool:
             raise WorkerLost(f"The process that examined the file ended with exit code {error.exitcode}.") from error
         except MemoryError as error:
             raise WorkerLost(f"Examining the file took more than {_WORKER_MEMORY_BYTES} bytes of memory.") from error
+        except MusicfpError:
+            raise
+        except Exception as error:  # what nobody foresaw in one file must not cost the batch its others
+            raise WorkerLost(f"Examining the file failed with {type(error).__name__}: {error}.") from error
 
 
 def _start_worker() -> None:

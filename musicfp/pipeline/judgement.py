@@ -11,7 +11,14 @@ from sqlmodel import Session
 from musicfp.catalog import acceptance
 from musicfp.catalog.engine import Database
 from musicfp.fingerprint.model import Fingerprint
-from musicfp.fingerprint.verdict import DedupeOutcome, DedupeVerdict, VerdictPolicy, judge, same_file_verdict
+from musicfp.fingerprint.verdict import (
+    DedupeOutcome,
+    DedupeVerdict,
+    RelatedMatch,
+    VerdictPolicy,
+    judge,
+    same_file_verdict,
+)
 from musicfp.pipeline.recognition import Recogniser
 
 
@@ -37,9 +44,17 @@ class Judge:
         report = self._recogniser.search(fingerprint)
         verdict = judge(report, query_items=fingerprint.n_items, policy=self._policy)
         if force_accept and verdict.outcome is not DedupeOutcome.UNIQUE:
-            return replace(verdict, outcome=DedupeOutcome.UNIQUE, reason=f"Accepted in review. {verdict.reason}")
+            return _accepted_in_review(verdict)
         return verdict
 
     def is_outdated(self, session: Session) -> bool:
         """Whether tracks were accepted since the last judgement, as seen in this transaction."""
         return acceptance.newest_ordinal(session) != self._seen_ordinal
+
+
+def _accepted_in_review(verdict: DedupeVerdict) -> DedupeVerdict:
+    related = verdict.related
+    if verdict.outcome is DedupeOutcome.DUPLICATE and verdict.match is not None and verdict.relation is not None:
+        related = (RelatedMatch(verdict.relation, verdict.match), *related)  # of others it is among them already
+    reason = f"Accepted in review. {verdict.reason}"
+    return replace(verdict, outcome=DedupeOutcome.UNIQUE, reason=reason, related=related)

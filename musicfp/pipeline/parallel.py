@@ -1,7 +1,7 @@
 """Working on several tracks of a batch at once while results come back in order."""
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -11,7 +11,7 @@ Result = TypeVar("Result")
 
 def map_in_order(
     function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, look_ahead: int
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Yield `function(item)` in the order of `items`, working on at most `look_ahead` of them beyond the one awaited.
 
     The bound keeps scratch files of a long batch few; threads suffice because the heavy work is in child processes.

@@ -18,17 +18,17 @@ from musicfp.audio.tags import track_tags
 from musicfp.audio.transcode import TranscodedFile, Transcoding, Verification, transcode, verify_transcodes
 from musicfp.audio.transcode_profiles import profiles_named
 from musicfp.audio.waveform import waveform_png
-from musicfp.catalog import derivations, lineage
+from musicfp.catalog import derivations, lineage, relations
 from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import TrackRow, TranscodeRow
-from musicfp.errors import MusicfpError, RetryableError, StoreUnavailable
+from musicfp.errors import RetryableError, StoreUnavailable
 from musicfp.fingerprint.chromaprint import fingerprint_pcm
 from musicfp.fingerprint.fidelity import typical_bit_error_rate
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
 from musicfp.identity import transcode_key
 from musicfp.pipeline.context import StageContext
-from musicfp.pipeline.derived_tracks import PendingTrack, download_source, failure_of, load_pending
+from musicfp.pipeline.derived_tracks import AskedTrack, download_source, failure_of, load_asked
 from musicfp.pipeline.parallel import map_in_order
 from musicfp.pipeline.versions import TRANSCODE_PREFIX, transcode_asset
 
@@ -46,7 +46,10 @@ class TranscodeWrong(RetryableError):
 
 @dataclass(frozen=True)
 class TranscodeOutcome:
-    """What became of one track in the transcode stage: rows by asset, or why not. `waveform` is a PNG."""
+    """What became of one track in the transcode stage: rows by asset, or why not. `waveform` is a PNG.
+
+    `repeated`: these assets were made by an earlier run, and this is what the catalogue keeps of them.
+    """
 
     track: TrackRow
     versions: Mapping[str, str]
@@ -54,6 +57,7 @@ class TranscodeOutcome:
     waveform: bytes | None = None
     cpu_s: float = 0.0
     failure: Failure | None = None
+    repeated: bool = False
 
 
 def transcode_batch(
@@ -61,11 +65,17 @@ def transcode_batch(
 ) -> Iterator[TranscodeOutcome]:
     """Make the assets named in `versions` for these tracks and yield each track's outcome as soon as it is stored.
 
+    What was made before comes first, from the catalogue and marked `repeated`.
+
     Raises StoreUnavailable when the store fails: what is not done stays pending.
     """
     settings = context.settings
+    asked = load_asked(context.database, track_ids, versions)
+    yield from _made_before(context, [each for each in asked if each.done])
+    pending = [each for each in asked if each.versions]
+    if not pending:
+        return
     settings.scratch_path.mkdir(parents=True, exist_ok=True)
-    pending = [each for each in load_pending(context.database, track_ids, versions) if each.versions]
     with tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="transcode-") as scratch:
         yield from map_in_order(
             lambda each: _transcode_track(context, each, Path(scratch)),
@@ -75,21 +85,32 @@ def transcode_batch(
         )
 
 
-def _transcode_track(context: StageContext, pending: PendingTrack, scratch: Path) -> TranscodeOutcome:
+def _made_before(context: StageContext, asked: Sequence[AskedTrack]) -> Iterator[TranscodeOutcome]:
+    if not asked:
+        return
+    with context.database.read() as session:
+        rows = relations.transcodes(session, [each.track.id for each in asked])
+    for each in asked:
+        by_asset = {f"{TRANSCODE_PREFIX}{row.profile}": row for row in rows.get(each.track.id, [])}
+        kept = {asset: by_asset[asset] for asset in each.done if asset in by_asset}
+        yield TranscodeOutcome(each.track, each.done, kept, repeated=True)
+
+
+def _transcode_track(context: StageContext, pending: AskedTrack, scratch: Path) -> TranscodeOutcome:
     track = pending.track
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         try:
             return _make(context, pending, Path(directory))
         except StoreUnavailable:
             raise
-        except MusicfpError as error:
+        except Exception as error:  # what nobody foresaw in one track must not cost the batch its others
             failure = failure_of(error, attempts=max(pending.attempts.values(), default=0))
             with context.database.write() as session:
                 derivations.mark_failed(session, track.id, pending.versions, failure)
             return TranscodeOutcome(track, pending.versions, failure=failure)
 
 
-def _make(context: StageContext, pending: PendingTrack, directory: Path) -> TranscodeOutcome:
+def _make(context: StageContext, pending: AskedTrack, directory: Path) -> TranscodeOutcome:
     track = pending.track
     source_path = download_source(context, track, directory)
     names = [asset.removeprefix(TRANSCODE_PREFIX) for asset in pending.versions if asset.startswith(TRANSCODE_PREFIX)]
@@ -107,7 +128,11 @@ def _make(context: StageContext, pending: PendingTrack, directory: Path) -> Tran
         asset = transcode_asset(output.profile)
         rows[asset] = _row(track, output, checked, version=pending.versions[asset], bit_error_rate=error_rates[asset])
         context.store.put_file(
-            context.settings.transcode_bucket, rows[asset].object_key, output.path, mime=output.profile.mime
+            context.settings.transcode_bucket,
+            rows[asset].object_key,
+            output.path,
+            mime=output.profile.mime,
+            sha256=output.sha256,
         )
     with context.database.write() as session:
         for row in rows.values():

@@ -4,8 +4,7 @@ What belongs here: endpoints and credentials. What does not: operations on objec
 """
 
 import json
-import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,7 +25,7 @@ class StoreCredentials:
     """The key pair of the embedded store. None of it is ever logged."""
 
     access_key: str
-    secret_key: str
+    secret_key: str = field(repr=False)
 
 
 @dataclass(frozen=True)
@@ -36,18 +35,6 @@ class StoreConnection:
     endpoint_url: str | None
     credentials: StoreCredentials | None
     region: str | None
-
-
-def ensure_credentials(path: Path) -> StoreCredentials:
-    """Read the embedded store's credentials, making them at first. The file is readable by its owner only."""
-    if not path.exists():
-        path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        fresh = {"access_key": f"musicfp{secrets.token_hex(6)}", "secret_key": secrets.token_urlsafe(30)}
-        partial = path.with_suffix(f".{secrets.token_hex(4)}")
-        partial.touch(mode=0o600)
-        partial.write_text(json.dumps(fresh))
-        partial.rename(path)
-    return read_credentials(path)
 
 
 def read_credentials(path: Path) -> StoreCredentials:

@@ -4,9 +4,10 @@ What belongs here: single S3 operations, with the checks that make them safe. Wh
 (`musicfp.identity`) and when to do them (`musicfp.pipeline`).
 """
 
+import base64
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 _CHUNK_BYTES = 1 << 20
 _MISSING_CODES = {"404", "NoSuchKey", "NotFound", "NoSuchUpload"}
+_DAMAGED_CODES = {"BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"}
 
 
 @dataclass(frozen=True)
@@ -77,24 +79,41 @@ class ObjectStore:
         digest = hashlib.sha256()
         size_bytes = 0
         with _translated(f"read {bucket}/{key}"), path.open("wb") as file:
-            body = self.client.get_object(Bucket=bucket, Key=key, **condition)["Body"]
-            for chunk in body.iter_chunks(_CHUNK_BYTES):
-                size_bytes += len(chunk)
-                if size_bytes > max_bytes:
-                    raise InvalidRequest("too_large", f"{key} has more than the allowed {max_bytes} bytes.")
-                digest.update(chunk)
-                file.write(chunk)
+            with closing(self.client.get_object(Bucket=bucket, Key=key, **condition)["Body"]) as body:
+                for chunk in body.iter_chunks(_CHUNK_BYTES):
+                    size_bytes += len(chunk)
+                    if size_bytes > max_bytes:
+                        raise InvalidRequest("too_large", f"{key} has more than the allowed {max_bytes} bytes.")
+                    digest.update(chunk)
+                    file.write(chunk)
         return Downloaded(path, size_bytes, digest.hexdigest())
 
-    def put_file(self, bucket: str, key: str, path: Path, *, mime: str) -> None:
-        """Store a file. The request carries the signed SHA-256 of the body, so that the store verifies what arrived."""
+    def put_file(self, bucket: str, key: str, path: Path, *, mime: str, sha256: str) -> None:
+        """Store a file whose SHA-256 (hexadecimal) is known; the store refuses other bytes.
+
+        A store that does not confirm the SHA-256 is not believed: what it keeps is read back and hashed. Raises
+        StoreUnavailable when the bytes changed on the way.
+        """
+        checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
         with _translated(f"write {bucket}/{key}"), path.open("rb") as file:
-            self.client.put_object(Bucket=bucket, Key=key, Body=file, ContentType=mime)
+            answer = self.client.put_object(
+                Bucket=bucket, Key=key, Body=file, ContentType=mime, ChecksumSHA256=checksum
+            )
+        if answer.get("ChecksumSHA256") != checksum and self._sha256_of(bucket, key) != sha256:
+            raise StoreUnavailable(f"Wrote {bucket}/{key}; the store keeps other bytes than were sent. Try again.")
 
     def delete(self, bucket: str, key: str) -> None:
         """Delete an object; one that is not there is no error."""
         with _translated(f"delete {bucket}/{key}"):
             self.client.delete_object(Bucket=bucket, Key=key)
+
+    def delete_unless_replaced(self, bucket: str, key: str, *, etag: str | None) -> bool:
+        """Delete an object if it still is the one with this etag (any, if None); return False if it was replaced."""
+        found = self.stat(bucket, key) if etag is not None else None
+        if found is not None and found.etag != etag:
+            return False
+        self.delete(bucket, key)
+        return True
 
     def presign_get(self, bucket: str, key: str, *, expires_s: int) -> str:
         """Return a signed URL that reads an object until it expires."""
@@ -145,6 +164,14 @@ class ObjectStore:
         except NotFound:
             return
 
+    def _sha256_of(self, bucket: str, key: str) -> str:
+        digest = hashlib.sha256()
+        with _translated(f"read {bucket}/{key} back"):
+            with closing(self.client.get_object(Bucket=bucket, Key=key)["Body"]) as body:
+                for chunk in body.iter_chunks(_CHUNK_BYTES):
+                    digest.update(chunk)
+        return digest.hexdigest()
+
 
 def open_store(settings: Settings) -> ObjectStore:
     """Connect to the store that these settings name."""
@@ -161,10 +188,15 @@ def _translated(attempt: str) -> Iterator[None]:
         code = str(error.response.get("Error", {}).get("Code", ""))
         status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
         found = f"Tried to {attempt}; the object store answered {status} {code}."
+        if code == "NoSuchBucket":
+            # Not NotFound: a missing bucket says nothing about the one object, which must not be given up for it.
+            raise StoreUnavailable(f"{found} `musicfp up` makes the buckets; see `musicfp doctor`.") from error
         if code in _MISSING_CODES or status == 404:
             raise NotFound(found) from error
         if status == 412:
             raise ObjectChanged(f"{found} The object was replaced meanwhile; it will be looked at again.") from error
+        if code in _DAMAGED_CODES:
+            raise StoreUnavailable(f"{found} The bytes changed on their way; it will be tried again.") from error
         if status == 400:
             raise InvalidRequest("store_refused", found) from error
         raise StoreUnavailable(f"{found} Check the store's log and the credentials.") from error

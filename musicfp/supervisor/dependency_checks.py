@@ -78,7 +78,7 @@ def encoders_of(profiles: Sequence[TranscodeProfile]) -> set[str]:
 
 def encoders_in(listing: str) -> set[str]:
     """Return the audio encoders in the output of `ffmpeg -encoders`."""
-    return set(re.findall(r"^ A\S{5} (\S+)", listing, re.MULTILINE))
+    return set(re.findall(r"^ A\S{5} (\w\S*)", listing, re.MULTILINE))
 
 
 ALL: tuple[Callable[[Settings], Check], ...] = (

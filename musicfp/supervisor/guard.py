@@ -29,7 +29,7 @@ class Guard:
             start_new_session=True,  # Ctrl-C in the terminal is not meant for it
             pass_fds=(lock_descriptor,),
             env={name: value for name, value in os.environ.items() if name != processes.MARK_VARIABLE},
-            text=True,
+            bufsize=0,
         )
 
     @property
@@ -58,8 +58,7 @@ class Guard:
         if self._process.stdin is None:
             return
         try:
-            self._process.stdin.write(f"{line}\n")
-            self._process.stdin.flush()
+            self._process.stdin.write(f"{line}\n".encode())
         except BrokenPipeError:  # somebody killed the guard: the group works without it, only less safely
             return
 

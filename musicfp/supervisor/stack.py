@@ -136,29 +136,31 @@ class _Stack:
         self._write_environment_file()
         if plan.has("store") and self._keys is not None:
             await self._group.start([weed_spec(settings, self._keys, lock_descriptor=self._lock_descriptor)])
-        await asyncio.gather(self._prepare_catalogue(), self._prepare_dagster())
+        preparations = [self._prepare_catalogue()]
+        users: list[ChildSpec] = []
         if plan.has("dagster"):
-            await self._group.start([code_server_spec(settings, environment)])
-            await self._group.start([webserver_spec(settings, environment), daemon_spec(settings, environment)])
+            preparations.append(self._start_code_server())  # loading the code needs neither our tables nor buckets
+            users += [webserver_spec(settings, environment), daemon_spec(settings, environment)]
         if plan.has("api"):
-            await self._group.start([api_spec(plan, environment)])
+            users.append(api_spec(plan, environment))
+        await asyncio.gather(*preparations)
+        if users:
+            await self._group.start(users)
 
     async def _prepare_catalogue(self) -> None:
         began = time.monotonic()
         await self._run_once("prepare", [sys.executable, "-m", "musicfp.supervisor.prepare"])
         self._say(f"database and buckets are ready after {time.monotonic() - began:.1f} s")
 
-    async def _prepare_dagster(self) -> None:
-        if not self._plan.has("dagster"):
-            return
+    async def _start_code_server(self) -> None:
         prepare_dagster_home(self._settings)
-        if storage_is_current(self._settings):
-            return
-        # Webserver and daemon would both make the tables of a new storage at the same time.
-        began = time.monotonic()
-        await self._run_once("dagster-storage", [sys.executable, "-m", "dagster", "instance", "migrate"])
-        record_storage(self._settings)
-        self._say(f"Dagster's storage is ready after {time.monotonic() - began:.1f} s")
+        if not storage_is_current(self._settings):
+            # Every Dagster process makes or migrates the tables when it first opens a storage; two at once spoil it.
+            began = time.monotonic()
+            await self._run_once("dagster-storage", [sys.executable, "-m", "dagster", "instance", "migrate"])
+            record_storage(self._settings)
+            self._say(f"Dagster's storage is ready after {time.monotonic() - began:.1f} s")
+        await self._group.start([code_server_spec(self._settings, self._environment)])
 
     async def _fill_if_empty(self) -> None:
         counts = await graphql(self._settings.api_port, _EMPTY_QUERY)

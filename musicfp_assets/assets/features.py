@@ -14,7 +14,7 @@ from musicfp.pipeline.versions import DEDUPE_VERDICT, feature_asset, feature_ver
 from musicfp.settings import Settings
 from musicfp_assets.assets.specs import DERIVE_GROUP, MAX_BATCH_PARTITIONS, OWNERS, batched, materialized, same_key
 from musicfp_assets.failures import raise_if_any
-from musicfp_assets.metadata import seconds
+from musicfp_assets.metadata import REPEATED_NOTE, seconds
 from musicfp_assets.partitions import TRACKS
 from musicfp_assets.resources import MusicfpResource
 
@@ -71,9 +71,9 @@ def _events(outcome: AnalysisOutcome) -> Iterator[dg.AssetMaterialization]:
             "values": dg.MetadataValue.table(
                 records=[_record(each) for each in outcome.values[asset]],
             ),
-            "cpu_s": seconds(outcome.cpu_s[asset]),
             "title": dg.MetadataValue.text(track.title),
         }
+        metadata |= REPEATED_NOTE if outcome.repeated else {"cpu_s": seconds(outcome.cpu_s[asset])}
         metadata |= {
             each.name: dg.MetadataValue.float(each.value) for each in outcome.values[asset] if each.value is not None
         }

@@ -4,18 +4,21 @@ A verdict is materialized for every submission, whatever it says. The two assets
 could be read; for others they stay unmaterialized, which is no failure of the run.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import dagster as dg
 
+from musicfp.catalog.tables import TrackRow, VerdictRow
+from musicfp.fingerprint.model import Fingerprint
 from musicfp.fingerprint.picture import fingerprint_png
 from musicfp.fingerprint.verdict import DedupeVerdict
+from musicfp.pipeline.earlier_decisions import EarlierDecision
 from musicfp.pipeline.ingest import IngestOutcome, forget_decided_objects, ingest_batch
 from musicfp.pipeline.inspection import Inspection
 from musicfp.pipeline.versions import DEDUPE_VERDICT, FINGERPRINT, INGEST_ASSET_VERSIONS, TRACK_METADATA
 from musicfp_assets.assets.specs import INGEST_GROUP, MAX_BATCH_PARTITIONS, OWNERS, batched, materialized, same_key
-from musicfp_assets.metadata import picture, seconds, share
+from musicfp_assets.metadata import REPEATED_NOTE, picture, seconds, share
 from musicfp_assets.partitions import SUBMISSIONS, TRACKS
 from musicfp_assets.resources import MusicfpResource
 
@@ -84,16 +87,30 @@ def ingest(context: dg.AssetExecutionContext, musicfp: MusicfpResource) -> Itera
 
 def _events(outcome: IngestOutcome) -> Iterator[dg.AssetMaterialization]:
     if outcome.submission.status == "RECEIVED":
-        return  # put off after a retryable failure: not decided, so nothing is materialized
+        return  # put off, or changed by somebody else meanwhile: nothing was decided, so nothing is materialized
+    if outcome.repeated is not None:
+        yield from _repeated_events(outcome, outcome.repeated)
+        return
     if outcome.inspection is not None:
         yield _event(TRACK_METADATA, outcome, _metadata_facts(outcome.inspection))
-        yield _event(FINGERPRINT, outcome, _fingerprint_facts(outcome.inspection))
+        cpu = {"inspection_cpu_s": seconds(outcome.inspection.cpu_s)}
+        yield _event(FINGERPRINT, outcome, _fingerprint_facts(outcome.inspection.fingerprint) | cpu)
     yield _event(DEDUPE_VERDICT, outcome, _verdict_facts(outcome))
+
+
+def _repeated_events(outcome: IngestOutcome, decision: EarlierDecision) -> Iterator[dg.AssetMaterialization]:
+    verdict, track, fingerprint = decision.verdict, decision.track, decision.fingerprint
+    if verdict is not None:  # without a verdict the file could not be read, and the first two assets never existed
+        yield _event(TRACK_METADATA, outcome, _track_facts(track, decision.tags) if track else {})
+        yield _event(FINGERPRINT, outcome, _fingerprint_facts(fingerprint) if fingerprint else {})
+    yield _event(DEDUPE_VERDICT, outcome, _verdict_facts(outcome) | (_kept_evidence(verdict) if verdict else {}))
 
 
 def _event(asset: str, outcome: IngestOutcome, metadata: dict[str, Any]) -> dg.AssetMaterialization:
     row = outcome.submission
     code_version = INGEST_ASSET_VERSIONS[asset]
+    if outcome.repeated is not None:
+        metadata = {**metadata, **REPEATED_NOTE}
     data_version = f"{code_version}-{row.source_sha256}" if row.source_sha256 else None
     return materialized(asset, row.id, code_version=code_version, data_version=data_version, metadata=metadata)
 
@@ -115,15 +132,29 @@ def _metadata_facts(inspection: Inspection) -> dict[str, Any]:
     }
 
 
-def _fingerprint_facts(inspection: Inspection) -> dict[str, Any]:
-    fingerprint = inspection.fingerprint
+def _track_facts(track: TrackRow, tags: Sequence[tuple[str, str]]) -> dict[str, Any]:
+    return {
+        "title": track.title,
+        "artist": track.artist,
+        "album": track.album or "",
+        "format": track.container,
+        "codec": track.codec,
+        "duration_s": seconds(track.duration_s),
+        "sample_rate_hz": track.sample_rate_hz,
+        "channels": track.n_channels,
+        "bitrate_bps": track.bitrate_bps or 0,
+        "size_bytes": track.source_size_bytes,
+        "tags": dg.MetadataValue.json([list(pair) for pair in tags]),
+    }
+
+
+def _fingerprint_facts(fingerprint: Fingerprint) -> dict[str, Any]:
     return {
         "bitmap": picture(fingerprint_png(fingerprint), "fingerprint"),
         "items": fingerprint.n_items,
         "item_duration_s": round(fingerprint.item_duration_s, 6),
         "algorithm": fingerprint.algorithm,
         "audio_duration_s": seconds(fingerprint.audio_duration_s),
-        "inspection_cpu_s": seconds(inspection.cpu_s),
     }
 
 
@@ -134,6 +165,21 @@ def _verdict_facts(outcome: IngestOutcome) -> dict[str, Any]:
     if outcome.verdict is not None:
         facts |= _evidence(outcome.verdict)
     return facts
+
+
+def _kept_evidence(verdict: VerdictRow) -> dict[str, Any]:
+    facts: dict[str, Any] = {"reason": verdict.reason, "policy_version": verdict.policy_version}
+    if verdict.relation is not None:
+        facts["relation"] = verdict.relation
+    if verdict.matched_track_id is not None:
+        facts["matched_track_id"] = verdict.matched_track_id
+    numbers = {
+        "score": verdict.score,
+        "bit_error_rate": verdict.bit_error_rate,
+        "offset_s": verdict.offset_s,
+        "overlap_s": verdict.overlap_s,
+    }
+    return facts | {name: share(value) for name, value in numbers.items() if value is not None}
 
 
 def _evidence(verdict: DedupeVerdict) -> dict[str, Any]:

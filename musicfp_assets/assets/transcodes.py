@@ -11,7 +11,7 @@ from musicfp.pipeline.versions import DEDUPE_VERDICT, SOURCE_AUDIO, transcode_as
 from musicfp.settings import Settings
 from musicfp_assets.assets.specs import DERIVE_GROUP, MAX_BATCH_PARTITIONS, OWNERS, batched, materialized, same_key
 from musicfp_assets.failures import raise_if_any
-from musicfp_assets.metadata import picture, seconds, share
+from musicfp_assets.metadata import REPEATED_NOTE, picture, seconds, share
 from musicfp_assets.partitions import TRACKS
 from musicfp_assets.resources import MusicfpResource
 
@@ -95,6 +95,8 @@ def _events(outcome: TranscodeOutcome, settings: Settings) -> Iterator[dg.AssetM
         else:
             metadata = _source_facts(outcome, settings)
             data_version = track.source_sha256
+        if outcome.repeated:
+            metadata |= REPEATED_NOTE
         yield materialized(asset, track.id, code_version=version, data_version=data_version, metadata=metadata)
 
 

@@ -71,7 +71,8 @@ def _bring_up_to_date(database: Database, versions: Mapping[str, str]) -> list[s
     with database.read() as session:
         if derivations.queued_versions(session) == dict(versions):
             return []
-    with database.write() as session:
+    # Exclusive: a track that is being accepted at this moment would otherwise miss what is queued here for all tracks.
+    with database.exclusive() as session:
         return derivations.bring_up_to_date(session, versions)
 
 
@@ -83,8 +84,9 @@ def _request(
     if not pending:
         return dg.SensorResult()
     alike = _lacking_the_same(pending)
-    known = context.instance.get_dynamic_partitions(TRACKS.name)
-    new_keys = [each.track_id for each in pending if each.track_id not in set(known)]
+    known = TRACKS.get_partition_keys(dynamic_partitions_store=context.instance)
+    already = set(known)
+    new_keys = [each.track_id for each in pending if each.track_id not in already]
     batch = first_stretch({each.track_id for each in alike}, [*known, *new_keys], max_keys=limit)
     request = range_request(batch, asset_selection=[dg.AssetKey(asset) for asset in sorted(alike[0].assets)])
     return dg.SensorResult(

@@ -61,7 +61,7 @@ def build_submission_sensor(ingest_job: UnresolvedAssetJobDefinition) -> dg.Sens
             with stage.database.read() as session:
                 due = submissions.due_for_ingest(session, limit=stage.settings.ingest_batch_tracks)
             if due:
-                known = context.instance.get_dynamic_partitions(SUBMISSIONS.name)
+                known = SUBMISSIONS.get_partition_keys(dynamic_partitions_store=context.instance)
                 new_keys = _unknown(due, known)
                 batch = first_stretch(set(due), [*known, *new_keys], max_keys=stage.settings.ingest_batch_tracks)
                 requests = [range_request(batch)]

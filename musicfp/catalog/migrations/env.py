@@ -1,6 +1,6 @@
 """Alembic's entry: runs on the connection that `musicfp.catalog.migrate` hands over, on SQLite and PostgreSQL."""
 
-from typing import Any
+from typing import Any, Literal
 
 from alembic import context
 from sqlmodel.sql.sqltypes import AutoString
@@ -9,7 +9,7 @@ from musicfp.catalog.column_types import UtcDateTime
 from musicfp.catalog.tables import Table
 
 
-def _render_item(kind: str, item: Any, _autogen_context: Any) -> str | bool:
+def _render_item(kind: str, item: Any, _autogen_context: Any) -> str | Literal[False]:
     """Write our own column types into migrations as what they are stored as: a migration must not import live code."""
     if kind == "type" and isinstance(item, UtcDateTime):
         return "sa.DateTime(timezone=True)"

@@ -1,0 +1,128 @@
+"""Whether the process lives, whether the product is ready, its metrics and its schema."""
+
+import time
+from collections.abc import Awaitable, Callable
+
+import anyio
+import httpx
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+
+from graphql_api.schema import sdl
+from graphql_api.services import Services
+from musicfp.catalog import pages
+from musicfp.catalog.migrate import schema_is_current
+from musicfp.catalog.tables import SUBMISSION_STATUSES
+from musicfp.store.buckets import missing_buckets
+
+# A part that takes longer than this to answer is not ready.
+CHECK_TIMEOUT_S = 3.0
+# Whoever asks in a loop must not load the parts by it; bad news is kept shorter, since somebody waits for good news.
+_KEEP_GOOD_S = 2.0
+_KEEP_BAD_S = 0.5
+_DAEMONS_QUERY = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+_SDL = sdl()
+
+
+class Readiness:
+    """Asks every part that the product needs, at most once in two seconds. A problem is a sentence, None is ready."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._asking = anyio.Lock()
+        self._kept: dict[str, str | None] = {}
+        self._keep_until_s = 0.0
+
+    async def check(self) -> dict[str, str | None]:
+        """Return the problem of each part."""
+        async with self._asking:
+            if time.monotonic() >= self._keep_until_s:
+                self._kept = await self._ask_all()
+                is_good = not any(self._kept.values())
+                self._keep_until_s = time.monotonic() + (_KEEP_GOOD_S if is_good else _KEEP_BAD_S)
+            return self._kept
+
+    async def _ask_all(self) -> dict[str, str | None]:
+        parts: dict[str, Callable[[], Awaitable[str | None]]] = {
+            "objectStore": self._object_store,
+            "database": self._database,
+            "searchIndex": self._search_index,
+            "dagsterDaemon": self._dagster_daemon,
+        }
+        found: dict[str, str | None] = dict.fromkeys(parts)
+
+        async def ask(name: str) -> None:
+            try:
+                with anyio.fail_after(CHECK_TIMEOUT_S):
+                    found[name] = await parts[name]()
+            except TimeoutError:
+                found[name] = f"did not answer within {CHECK_TIMEOUT_S:.0f} s"
+            except Exception as error:
+                found[name] = f"{type(error).__name__}: {error}"
+
+        async with anyio.create_task_group() as group:
+            for name in parts:
+                group.start_soon(ask, name)
+        return found
+
+    async def _object_store(self) -> str | None:
+        missing = await anyio.to_thread.run_sync(missing_buckets, self._services.settings, abandon_on_cancel=True)
+        return f"buckets are missing: {', '.join(missing)}" if missing else None
+
+    async def _database(self) -> str | None:
+        is_current = await anyio.to_thread.run_sync(schema_is_current, self._services.database, abandon_on_cancel=True)
+        return None if is_current else "migrations are missing: run `musicfp db upgrade`"
+
+    async def _search_index(self) -> str | None:
+        return None if self._services.recogniser.is_loaded else "still loading"
+
+    async def _dagster_daemon(self) -> str | None:
+        url = f"http://127.0.0.1:{self._services.settings.dagster_port}/graphql"
+        async with httpx.AsyncClient(timeout=CHECK_TIMEOUT_S, trust_env=False) as client:
+            answer = await client.post(url, json={"query": _DAEMONS_QUERY})
+        answer.raise_for_status()
+        statuses = answer.json()["data"]["instance"]["daemonHealth"]["allDaemonStatuses"]
+        needed = [status for status in statuses if status["required"]]
+        silent = [status["daemonType"] for status in needed if not status["healthy"]]
+        if not needed:
+            return "no daemon is configured"
+        return f"no heartbeat from {', '.join(silent)}" if silent else None
+
+
+async def get_healthz(request: Request) -> Response:  # noqa: ARG001
+    """Answer without asking anything: the process lives and its event loop turns."""
+    return JSONResponse({"status": "ok"})
+
+
+async def get_readyz(request: Request) -> Response:
+    """Answer 200 when every part is ready, else 503 naming those that are not."""
+    problems = await request.app.state.readiness.check()
+    is_ready = not any(problems.values())
+    body = {
+        "ready": is_ready,
+        "parts": {name: "ready" if found is None else found for name, found in problems.items()},
+        "failing": [name for name, found in problems.items() if found is not None],
+    }
+    return JSONResponse(body, status_code=200 if is_ready else 503)
+
+
+async def get_metrics(request: Request) -> Response:
+    """Answer all metrics in Prometheus' text form."""
+    services: Services = request.app.state.services
+
+    def count() -> tuple[int, dict[str, int]]:
+        with services.database.read() as session:
+            return pages.count_tracks(session), pages.count_submissions_by_status(session)
+
+    n_tracks, by_status = await services.workers.database.run(count)
+    services.metrics.catalogue_tracks.set(n_tracks)
+    services.metrics.index_tracks.set(len(services.recogniser.corpus))
+    for status in SUBMISSION_STATUSES:
+        services.metrics.submissions.labels(status).set(by_status.get(status, 0))
+    return Response(generate_latest(services.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+
+
+async def get_schema(request: Request) -> Response:  # noqa: ARG001
+    """Answer the schema as text."""
+    return PlainTextResponse(_SDL)

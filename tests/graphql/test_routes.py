@@ -1,0 +1,215 @@
+"""Health, readiness, metrics, the IDE page, and /identify with audio."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import anyio
+import anyio.lowlevel
+import httpx
+import numpy as np
+import pytest
+
+from graphql_api.app import create_app
+from graphql_api.routes import health
+from graphql_api.services import Services
+from musicfp.audio.decode import decode_pcm
+from musicfp.audio.sniff import require_format
+from musicfp.catalog.engine import Database
+from musicfp.catalog.tables import FingerprintRow
+from musicfp.fingerprint.chromaprint import fingerprint_pcm
+from musicfp.fingerprint.model import ANALYSIS_RATE_HZ
+from musicfp.settings import Settings
+from musicfp.store.objects import ObjectStore
+from tests.audio_samples import music_samples, write_wav
+from tests.graphql.conftest import Api
+from tests.support.seeds import seed_track
+
+
+def seed_recording(database: Database, number: int, path: Path) -> str:
+    """Store a track with the real fingerprint of a file."""
+    track_id = seed_track(database, number)
+    stream = decode_pcm(
+        path,
+        fmt=require_format(path),
+        sample_rate_hz=ANALYSIS_RATE_HZ,
+        n_channels=2,
+        sample_format="s16",
+        max_duration_s=60,
+    )
+    with stream as decoded:
+        fingerprint = fingerprint_pcm(
+            (samples.tobytes() for samples in decoded), sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=2
+        )
+    with database.write() as session:
+        row = session.get(FingerprintRow, (track_id, "full"))
+        assert row is not None
+        row.sub_fingerprints, row.n_items = fingerprint.to_bytes(), fingerprint.n_items
+        session.add(row)
+    return track_id
+
+
+def test_identify_finds_a_recording_by_a_piece_of_it(api: Api, database: Database, tmp_path: Path) -> None:
+    samples = music_samples(30.0, seed=4)
+    track_id = seed_recording(database, 1, write_wav(tmp_path / "whole.wav", samples))
+    piece = write_wav(tmp_path / "piece.wav", samples[10 * 44100 : 25 * 44100])
+    answer = api.request("POST", "/identify?limit=3", content=piece.read_bytes())
+    assert answer.status_code == 200, answer.text
+    (match,) = answer.json()["matches"]
+    assert match["track"]["id"] == track_id
+    assert match["offsetSeconds"] == pytest.approx(10.0, abs=0.2)
+    assert match["relation"] == "EXCERPT"
+    assert list(api.services.settings.scratch_path.iterdir()) == []
+
+
+def test_identify_of_strange_music_is_an_empty_list(api: Api, database: Database, tmp_path: Path) -> None:
+    seed_recording(database, 1, write_wav(tmp_path / "a.wav", music_samples(15.0, seed=4)))
+    other = write_wav(tmp_path / "b.wav", music_samples(12.0, seed=5))
+    assert api.request("POST", "/identify", content=other.read_bytes()).json()["matches"] == []
+
+
+@pytest.mark.parametrize(
+    ("body", "query", "status", "code"),
+    [
+        (b"", "", 422, "empty"),
+        (b"\0\1\2 no audio", "", 422, "unsupported_format"),
+        (b"fLaC" + bytes(5000), "", 422, "undecodable"),
+        (b"AQAAnotafingerprint", "", 422, "invalid_fingerprint"),
+        (b"AQAA", "?limit=0", 400, "INVALID_ARGUMENT"),
+        (b"AQAA", "?limit=many", 400, "INVALID_ARGUMENT"),
+        (b"AQAA", "?minScore=nan", 400, "INVALID_ARGUMENT"),
+    ],
+)
+def test_identify_answers_nonsense_with_typed_json(api: Api, body: bytes, query: str, status: int, code: str) -> None:
+    answer = api.request("POST", f"/identify{query}", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (status, code)
+    assert answer.json()["message"]
+
+
+def test_identify_of_less_than_three_seconds_says_so(api: Api, tmp_path: Path) -> None:
+    short = write_wav(tmp_path / "short.wav", np.asarray(music_samples(2.0), dtype=np.float32))
+    answer = api.request("POST", "/identify", content=short.read_bytes())
+    assert (answer.status_code, answer.json()["code"]) == (422, "too_short")
+
+
+def test_a_server_that_holds_too_many_files_says_so(api: Api) -> None:
+    places = api.services.workers.received_files
+    holders = [object() for _ in range(int(places.total_tokens))]
+
+    async def ask(client: httpx.AsyncClient) -> httpx.Response:
+        for holder in holders:
+            places.acquire_on_behalf_of_nowait(holder)
+        return await client.post("/identify", content=b"AQAA")
+
+    answer: httpx.Response = api.run(ask)
+    assert (answer.status_code, answer.json()["code"]) == (503, "OVERLOADED")
+    assert answer.headers["retry-after"]
+
+
+def test_healthz_asks_nothing(api: Api, database: Database) -> None:
+    database.close()
+    assert api.request("GET", "/healthz").json() == {"status": "ok"}
+
+
+def test_readyz_names_each_failing_part(api: Api) -> None:
+    answer = api.request("GET", "/readyz")
+    assert answer.status_code == 503
+    body = answer.json()
+    assert body["ready"] is False
+    assert body["failing"] == ["objectStore", "searchIndex", "dagsterDaemon"]
+    assert body["parts"]["database"] == "ready"
+
+
+def test_readyz_notices_missing_migrations(settings: Settings, signing_store: ObjectStore, tmp_path: Path) -> None:
+    empty = Database(f"sqlite:///{tmp_path / 'empty.sqlite'}")
+    services = Services(settings, database=empty, store=signing_store)
+    body = Api(create_app(services=services), services).request("GET", "/readyz").json()
+    assert "migrations are missing" in body["parts"]["database"]
+    empty.close()
+
+
+def test_the_application_loads_its_index_while_it_serves(api: Api, database: Database) -> None:
+    seed_track(database, 1)
+
+    async def ask(client: httpx.AsyncClient) -> dict[str, Any]:
+        async with api.app.router.lifespan_context(api.app):
+            with anyio.fail_after(10):
+                while not api.services.recogniser.is_loaded:
+                    await anyio.lowlevel.checkpoint()
+            body: dict[str, Any] = (await client.get("/readyz")).json()
+            return body
+
+    assert api.run(ask)["parts"]["searchIndex"] == "ready"
+    assert len(api.services.recogniser.corpus) == 1
+
+
+@pytest.mark.parametrize(("healthy", "expected"), [(True, "ready"), (False, "no heartbeat from SENSOR")])
+def test_readyz_asks_dagster_for_its_daemons(
+    api: Api, monkeypatch: pytest.MonkeyPatch, healthy: bool, expected: str
+) -> None:
+    asked: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        statuses = [
+            {"daemonType": "SENSOR", "required": True, "healthy": healthy},
+            {"daemonType": "BACKFILL", "required": False, "healthy": None},
+        ]
+        return httpx.Response(200, json={"data": {"instance": {"daemonHealth": {"allDaemonStatuses": statuses}}}})
+
+    client_class = httpx.AsyncClient
+    monkeypatch.setattr(
+        health.httpx, "AsyncClient", lambda **options: client_class(**options, transport=httpx.MockTransport(answer))
+    )
+    readiness = health.Readiness(api.services)
+
+    async def twice() -> str | None:
+        await readiness.check()
+        return (await readiness.check())["dagsterDaemon"]
+
+    assert anyio.run(twice) == (None if expected == "ready" else expected)
+    assert len(asked) == 1
+    assert str(asked[0].url) == "http://127.0.0.1:3999/graphql"
+    assert "allDaemonStatuses" in json.loads(asked[0].content)["query"]
+
+
+def test_metrics_count_requests_errors_loaders_and_the_catalogue(api: Api, database: Database) -> None:
+    for number in range(3):
+        seed_track(database, number)
+    api.data("query SomeName { tracks { edges { node { tags { name } } } } }")
+    api.data('{ searchByFingerprint(fingerprint: "x!") { __typename } }')
+    api.error("{ nonsense }")
+    api.request("POST", "/upload", json={})
+    lines = api.request("GET", "/metrics").text.splitlines()
+    for line in (
+        'musicfp_request_seconds_count{operation="graphql tracks"} 1.0',
+        'musicfp_request_seconds_count{operation="graphql searchByFingerprint"} 1.0',
+        'musicfp_request_seconds_count{operation="graphql invalid"} 1.0',
+        'musicfp_request_seconds_count{operation="POST /upload"} 1.0',
+        'musicfp_errors_total{code="INVALID_OPERATION"} 1.0',
+        'musicfp_loader_batches_total{loader="tags"} 1.0',
+        'musicfp_loader_items_total{loader="tags"} 3.0',
+        "musicfp_catalogue_tracks 3.0",
+        'musicfp_submissions{status="ACCEPTED"} 3.0',
+        'musicfp_submissions{status="FAILED"} 0.0',
+    ):
+        assert line in lines
+    assert "SomeName" not in "".join(lines)
+    assert "nonsense" not in "".join(lines)
+
+
+def test_a_browser_gets_an_ide_that_loads_nothing_from_elsewhere(api: Api) -> None:
+    page = api.request("GET", "/graphql", headers={"Accept": "text/html,*/*"})
+    assert page.status_code == 200
+    assert "default-src 'none'" in page.headers["content-security-policy"]
+    assert page.headers["x-frame-options"] == "DENY"
+    assert "http://" not in page.text
+    assert "https://" not in page.text
+    assert api.request("GET", "/static/graphiql/start.js").status_code == 200
+    assert api.request("GET", "/").headers["location"] == "/graphql"
+
+
+@pytest.mark.parametrize("path", ["/nothing", "/static/../app.py", "/static/%2e%2e/app.py", "/static/"])
+def test_what_is_not_there_is_typed_json(api: Api, path: str) -> None:
+    answer = api.request("GET", path)
+    assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")

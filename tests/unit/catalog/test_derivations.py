@@ -1,0 +1,165 @@
+"""The work queue, on SQLite and on PostgreSQL."""
+
+import threading
+from datetime import timedelta
+
+from sqlmodel import select
+
+from musicfp.catalog import derivations
+from musicfp.catalog.derivations import Failure
+from musicfp.catalog.engine import Database, utc_now
+from musicfp.catalog.tables import DerivationRow, SubmissionRow
+from tests.support.accepted import accept_track, accept_within, received
+from tests.support.seeds import seed_id
+
+WAIT_S = 60
+A, B = "transcode_a", "feature_b"
+FIRST = {A: "1", B: "1"}
+
+
+def _bring(database: Database, versions: dict[str, str]) -> list[str]:
+    with database.exclusive() as session:
+        return derivations.bring_up_to_date(session, versions)
+
+
+def _pending(database: Database, assets: list[str], *, limit: int = 10) -> list[tuple[str, frozenset[str]]]:
+    with database.read() as session:
+        found = derivations.pending(session, assets, limit_tracks=limit)
+    return [(each.track_id, each.assets) for each in found]
+
+
+def _done(database: Database, track_id: str, versions: dict[str, str]) -> None:
+    with database.write() as session:
+        derivations.mark_done(session, track_id, versions)
+
+
+def _fail(database: Database, track_id: str, versions: dict[str, str], *, in_s: float | None) -> None:
+    due_at = None if in_s is None else utc_now() + timedelta(seconds=in_s)
+    with database.write() as session:
+        derivations.mark_failed(session, track_id, versions, Failure("broken", "It broke.", due_at))
+
+
+def _row(database: Database, track_id: str, asset: str) -> DerivationRow:
+    with database.read() as session:
+        return session.get_one(DerivationRow, (track_id, asset))
+
+
+def test_known_assets_are_queued_with_the_track(database: Database) -> None:
+    """Nobody has to look for new tracks: they come with their queue."""
+    assert sorted(_bring(database, FIRST)) == [B, A]
+    track_id = accept_track(database, 1)
+    assert _pending(database, [A, B]) == [(track_id, frozenset({A, B}))]
+    assert _bring(database, FIRST) == []
+
+
+def test_a_new_asset_is_queued_for_the_tracks_that_are_there(database: Database) -> None:
+    """A feature that is added later is made for the whole catalogue, and only it."""
+    _bring(database, {A: "1"})
+    tracks = [accept_track(database, number) for number in (1, 2)]
+    for each in tracks:
+        _done(database, each, {A: "1"})
+    assert _bring(database, FIRST) == [B]
+    assert _pending(database, [A, B]) == [(each, frozenset({B})) for each in tracks]
+
+
+def test_a_new_version_queues_what_was_made_by_the_old_one(database: Database) -> None:
+    """And tries once more what had failed for good: the new code may do better."""
+    _bring(database, FIRST)
+    tracks = [accept_track(database, number) for number in (1, 2)]
+    _done(database, tracks[0], FIRST)
+    _fail(database, tracks[1], {A: "1"}, in_s=None)
+    _done(database, tracks[1], {B: "1"})
+    assert _bring(database, {A: "2", B: "1"}) == [A]
+    assert _pending(database, [A, B]) == [(each, frozenset({A})) for each in tracks]
+    row = _row(database, tracks[1], A)
+    assert (row.version, row.attempts, row.next_attempt_at) == ("2", 0, None)
+
+
+def test_a_removed_asset_is_not_asked_for_any_more(database: Database) -> None:
+    """What was made of it stays known, so that its return queues only what is missing."""
+    _bring(database, FIRST)
+    made, lacking = accept_track(database, 1), accept_track(database, 2)
+    _done(database, made, FIRST)
+    _bring(database, {A: "1"})
+    assert _pending(database, [A, B]) == [(lacking, frozenset({A}))]
+    third = accept_track(database, 3)
+    assert _pending(database, [B]) == []
+    assert _bring(database, FIRST) == [B]
+    assert _pending(database, [B]) == [(lacking, frozenset({B})), (third, frozenset({B}))]
+
+
+def test_pending_are_the_tracks_accepted_first(database: Database) -> None:
+    """In order of acceptance, not of ids, and no more than asked for; other assets do not count."""
+    _bring(database, FIRST)
+    for number in (7, 3, 5):
+        accept_track(database, number)
+    _done(database, seed_id(7), {A: "1"})
+    assert [track for track, _ in _pending(database, [A], limit=2)] == [seed_id(3), seed_id(5)]
+    assert _pending(database, [B], limit=1) == [(seed_id(7), frozenset({B}))]
+    assert _pending(database, ["unknown"]) == []
+    assert _pending(database, []) == []
+
+
+def test_a_failure_comes_back_when_its_time_has_come(database: Database) -> None:
+    """Not before, and never when trying again would give the same; the reason is kept until it succeeds."""
+    _bring(database, {A: "1"})
+    due, later, never = (accept_track(database, number) for number in (1, 2, 3))
+    _fail(database, due, {A: "1"}, in_s=-1)
+    _fail(database, later, {A: "1"}, in_s=60)
+    _fail(database, never, {A: "1"}, in_s=None)
+    assert _pending(database, [A]) == []
+    with database.write() as session:
+        assert derivations.requeue_due_failures(session) == 1
+    with database.write() as session:
+        assert derivations.requeue_due_failures(session) == 0
+    assert _pending(database, [A]) == [(due, frozenset({A}))]
+    assert _row(database, due, A).attempts == 1
+    _fail(database, due, {A: "1"}, in_s=-1)
+    assert _row(database, due, A).attempts == 2
+    assert _row(database, due, A).error_message == "It broke."
+
+
+def test_success_forgets_the_failures_before(database: Database) -> None:
+    """No old reason stands beside something that is there."""
+    _bring(database, {A: "1"})
+    track_id = accept_track(database, 1)
+    _fail(database, track_id, {A: "1"}, in_s=60)
+    _done(database, track_id, {A: "1"})
+    row = _row(database, track_id, A)
+    assert (row.status, row.attempts) == ("DONE", 0)
+    assert (row.error_code, row.error_message, row.next_attempt_at) == (None, None, None)
+
+
+def test_counts_and_failures_tell_how_things_stand(database: Database) -> None:
+    """How many tracks have an asset, lack it or failed, and which failed, oldest first."""
+    _bring(database, {A: "1"})
+    tracks = [accept_track(database, number) for number in (1, 2, 3, 4)]
+    _done(database, tracks[0], {A: "1"})
+    _fail(database, tracks[2], {A: "1"}, in_s=None)
+    _fail(database, tracks[1], {A: "1"}, in_s=60)
+    with database.read() as session:
+        assert derivations.counts_by_status(session, A) == {"DONE": 1, "FAILED": 2, "PENDING": 1}
+        assert [row.track_id for row in derivations.failures(session, limit=5)] == [tracks[2], tracks[1]]
+        assert derivations.queued_versions(session) == {A: "1"}
+
+
+def test_a_track_accepted_at_this_very_moment_misses_no_new_asset(database: Database) -> None:
+    """Queueing for all tracks waits for the acceptance that is under way, which does not know the new asset yet."""
+    submission_id = received(database, 1)
+    inside = threading.Event()
+
+    def add_asset() -> None:
+        assert inside.wait(WAIT_S)
+        _bring(database, FIRST)
+
+    thread = threading.Thread(target=add_asset)
+    thread.start()
+    with database.exclusive() as session:
+        accept_within(session, session.get_one(SubmissionRow, submission_id), source="x")
+        session.flush()
+        inside.set()
+        thread.join(timeout=0.3)  # time enough to overtake, were it let
+    thread.join(WAIT_S)
+    assert _pending(database, [A, B]) == [(submission_id, frozenset({A, B}))]
+    with database.read() as session:
+        assert len(session.exec(select(DerivationRow)).all()) == 2
