@@ -11,6 +11,8 @@ from pathlib import Path
 
 from musicfp.errors import SettingsError
 
+# GraphQL's Int ends here, and sizes are Ints in the contract.
+MAX_UPLOAD_LIMIT_BYTES = (1 << 31) - 1
 DEFAULT_TRANSCODE_PROFILES = "mp3_v0,mp3_128,aac_128,opus_96,vorbis_q5"
 
 
@@ -81,7 +83,7 @@ class Settings:
             transcode_profiles=env.names("MUSICFP_TRANSCODE_PROFILES", DEFAULT_TRANSCODE_PROFILES),
             upload_expiry_s=env.integer("MUSICFP_UPLOAD_EXPIRY_S", 3600, low=1, high=7 * 86400),
             submission_ttl_days=env.integer("MUSICFP_SUBMISSION_TTL_DAYS", 7, low=1, high=3650),
-            max_upload_bytes=env.integer("MUSICFP_MAX_UPLOAD_BYTES", 1 << 30, low=1, high=5 << 30),
+            max_upload_bytes=env.integer("MUSICFP_MAX_UPLOAD_BYTES", 1 << 30, low=1, high=MAX_UPLOAD_LIMIT_BYTES),
             max_duration_s=float(env.integer("MUSICFP_MAX_DURATION_S", 4 * 3600, low=1, high=86400)),
             review_related=env.flag("MUSICFP_REVIEW_RELATED", default=False),
             feature_modules=env.names("MUSICFP_FEATURE_MODULES", ""),

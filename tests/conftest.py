@@ -22,9 +22,9 @@ _numbers = itertools.count()
 
 
 @pytest.fixture(scope="session")
-def postgres_url_prefix(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres_url_prefix() -> Iterator[str]:
     """A running PostgreSQL server."""
-    with running_postgres(tmp_path_factory.mktemp("postgres") / "server") as url_prefix:
+    with running_postgres() as url_prefix:
         yield url_prefix
 
 

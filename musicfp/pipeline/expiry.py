@@ -12,6 +12,7 @@ def expire_old_submissions(context: StageContext, *, limit: int = 1000) -> int:
     before = utc_now() - timedelta(days=context.settings.submission_ttl_days)
     with context.database.read() as session:
         old = submissions.kept_objects_before(session, before, limit=limit)
+    n_expired = 0
     for row in old:
         if not context.store.delete_unless_replaced(
             context.settings.submission_bucket, row.object_key, etag=row.etag
@@ -22,4 +23,5 @@ def expire_old_submissions(context: StageContext, *, limit: int = 1000) -> int:
             current = submissions.get(session, row.id)
             if current is not None and current.status == "NEEDS_REVIEW":
                 submissions.decide(session, current, "EXPIRED")
-    return len(old)
+        n_expired += 1
+    return n_expired

@@ -59,11 +59,12 @@ def catalogue(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Catalogue]:
 def make_copies(songs: list[Song], directory: Path) -> None:
     """Re-encode the first songs, and trim the next ones on both sides."""
     directory.mkdir()
+    tags = ("-metadata", "title=A copy", "-metadata", "artist=Somebody")
     for number, song in enumerate(songs[:N_COPIES]):
-        ffmpeg("-i", str(song.path), "-c:a", "libmp3lame", "-b:a", "96k", str(directory / f"reencoded-{number}.mp3"))
+        ffmpeg("-i", str(song.path), *tags, "-c:a", "libmp3lame", "-b:a", "96k", str(directory / f"reencoded-{number}.mp3"))
     for number, song in enumerate(songs[N_COPIES : 2 * N_COPIES]):
         cut = ("-ss", str(TRIMMED_HEAD_S), "-t", str(SONG_LENGTH_S - 2 * TRIMMED_HEAD_S))
-        ffmpeg(*cut, "-i", str(song.path), "-c:a", "libopus", "-b:a", "64k", str(directory / f"trimmed-{number}.opus"))
+        ffmpeg(*cut, "-i", str(song.path), *tags, "-c:a", "libopus", "-b:a", "64k", str(directory / f"trimmed-{number}.opus"))
 
 
 def make_broken_files(song: Path, directory: Path) -> None:

@@ -1,10 +1,11 @@
-"""A real PostgreSQL server of our own for the tests: a new cluster in a temporary directory, on a free loopback port."""
+"""A real PostgreSQL server for the tests: a new cluster in a directory of its own, on a free loopback port."""
 
 import os
 import pwd
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,22 +18,24 @@ _OPTIONS = "-c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
 
 
 @contextmanager
-def running_postgres(directory: Path) -> Iterator[str]:
-    """Run a server with its data in `directory`; yield the URL prefix to which a database name is added."""
+def running_postgres() -> Iterator[str]:
+    """Run a server with data of its own; yield the URL prefix to which a database name is added."""
     binaries = _binaries()
-    data, port = directory / "data", free_port()
-    directory.mkdir(parents=True, exist_ok=True)
-    user = _server_user(directory)
-    _run([str(binaries / "initdb"), "-D", str(data), "-U", "musicfp", "-A", "trust", "-E", "UTF8"], user)
-    argv = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", str(directory), *_OPTIONS.split()]
-    with (directory / "postgres.log").open("wb") as log:
-        server = subprocess.Popen(argv, user=user, stdout=subprocess.DEVNULL, stderr=log)
-    try:
-        _wait_until_it_answers(port, directory)
-        yield f"postgresql+psycopg://musicfp@127.0.0.1:{port}/"
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
+    # Not in pytest's directory: pytest closes that to other users, and the server does not run as root.
+    with tempfile.TemporaryDirectory(prefix="musicfp-postgres-", ignore_cleanup_errors=True) as name:
+        directory = Path(name)
+        data, port = directory / "data", free_port()
+        user = _server_user(directory)
+        _run([str(binaries / "initdb"), "-D", str(data), "-U", "musicfp", "-A", "trust", "-E", "UTF8"], user)
+        argv = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", name, *_OPTIONS.split()]
+        with (directory / "postgres.log").open("wb") as log:
+            server = subprocess.Popen(argv, user=user, stdout=subprocess.DEVNULL, stderr=log)
+        try:
+            _wait_until_it_answers(port, directory)
+            yield f"postgresql+psycopg://musicfp@127.0.0.1:{port}/"
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
 
 
 @contextmanager
@@ -68,10 +71,6 @@ def _server_user(directory: Path) -> str | None:
     if os.geteuid() != 0:
         return None
     postgres = pwd.getpwnam("postgres")
-    for path in (directory, *directory.parents):
-        if path.owner() != "root" or len(path.parts) < 3:
-            break
-        path.chmod(path.stat().st_mode | 0o011)  # pytest's directories are closed to others
     os.chown(directory, postgres.pw_uid, postgres.pw_gid)
     return "postgres"
 

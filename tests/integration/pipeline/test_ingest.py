@@ -1,0 +1,437 @@
+"""From uploads to verdicts, with real audio, the real store and both databases."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from sqlmodel import func, select
+
+from musicfp.catalog import acceptance, lineage, relations, submissions
+from musicfp.catalog.engine import utc_now
+from musicfp.catalog.tables import SubmissionRow, TrackRow, VerdictRow
+from musicfp.errors import InvalidRequest, StoreUnavailable
+from musicfp.pipeline import ingest
+from musicfp.pipeline.context import StageContext
+from musicfp.pipeline.expiry import expire_old_submissions
+from musicfp.pipeline.ingest import MAX_ATTEMPTS, forget_decided_objects, ingest_batch
+from musicfp.pipeline.inspection import InspectionPool
+from musicfp.pipeline.reviews import retry_submission, review_submission
+from musicfp.pipeline.versions import DEDUPE_VERDICT, INGEST_ASSET_VERSIONS
+from musicfp.store.objects import ObjectStore
+from tests.support.ingesting import (
+    discover_all,
+    drop,
+    ingest_all,
+    keys_in,
+    make_due,
+    submission_of,
+    upload,
+)
+from tests.support.songs import SongFolder
+
+
+class Killed(BaseException):
+    """Stands for kill -9: nothing catches it."""
+
+
+def _kill(*_: object, **__: object) -> None:
+    raise Killed
+
+
+def _upload_and_discover(stage: StageContext, *paths: Path) -> list[str]:
+    submission_ids = [upload(stage, path) for path in paths]
+    discover_all(stage)
+    return submission_ids
+
+
+def _codes(stage: StageContext, submission_id: str) -> list[str]:
+    with stage.database.read() as session:
+        return [row.code for row in relations.problems(session, [submission_id]).get(submission_id, [])]
+
+
+def _verdict(stage: StageContext, submission_id: str) -> VerdictRow:
+    with stage.database.read() as session:
+        return relations.verdicts(session, [submission_id])[submission_id]
+
+
+def _n_tracks(stage: StageContext) -> int:
+    with stage.database.read() as session:
+        return session.exec(select(func.count()).select_from(TrackRow)).one()
+
+
+def _recorded_assets(stage: StageContext, submission_id: str) -> list[str]:
+    with stage.database.read() as session:
+        rows = relations.materializations(session, [submission_id]).get(submission_id, [])
+    return sorted(row.asset_key for row in rows)
+
+
+def test_a_batch_is_decided_in_its_order(stage: StageContext, songs: SongFolder) -> None:
+    """New song, the same file, another codec, an excerpt, another song: in one batch, each sees those before it."""
+    outcomes = ingest_all(
+        stage, songs.song(1), songs.song(1), songs.other_codec(1), songs.trimmed(1, start_s=6, length_s=10), songs.song(2)
+    )
+    found = [
+        (each.submission.status, str(each.verdict.relation) if each.verdict and each.verdict.relation else None)
+        for each in outcomes
+    ]
+    assert found == [
+        ("ACCEPTED", None),
+        ("DUPLICATE", "SAME_FILE"),
+        ("DUPLICATE", "SAME_RECORDING"),
+        ("DUPLICATE", "EXCERPT"),
+        ("ACCEPTED", None),
+    ]
+    first = outcomes[0].submission.id
+    for each in outcomes[1:4]:
+        assert _verdict(stage, each.submission.id).matched_track_id == first
+        assert each.submission.object_gone_at is None or each.submission.decided_at is not None
+    excerpt = _verdict(stage, outcomes[3].submission.id)
+    assert excerpt.offset_s == pytest.approx(6.0, abs=0.2)
+    assert excerpt.evidence["queryCoverage"] > 0.8
+    assert keys_in(stage, stage.settings.submission_bucket) == []
+
+
+def test_an_accepted_song_is_complete(stage: StageContext, songs: SongFolder, tmp_path: Path) -> None:
+    """Source under its hash and readable, facts, tags, fingerprint, verdict, lineage with the run."""
+    path = songs.song(1)
+    (outcome,) = ingest_all(stage, path)
+    track_id = outcome.submission.id
+    with stage.database.read() as session:
+        track = relations.tracks(session, [track_id])[track_id]
+        tags = {row.name: row.value for row in relations.tags(session, [track_id])[track_id]}
+        fingerprint = relations.fingerprint_facts(session, [track_id])[track_id]
+        lineage_rows = relations.materializations(session, [track_id])[track_id]
+    assert (track.title, track.artist, track.album) == ("Song 1", "Ada", "First")
+    assert tags["title"] == "Song 1"
+    assert track.duration_s == pytest.approx(24.0, abs=0.01)
+    assert (track.codec, track.sample_rate_hz, track.n_channels) == ("flac", 44100, 2)
+    assert fingerprint.n_items > 150
+    stored = stage.store.download(stage.settings.source_bucket, track.source_key, tmp_path / "s", max_bytes=1 << 24)
+    assert stored.path.read_bytes() == path.read_bytes()
+    assert stored.sha256 == track.source_sha256
+    assert {row.asset_key: row.code_version for row in lineage_rows} == INGEST_ASSET_VERSIONS
+    assert {row.run_id for row in lineage_rows} == {stage.provenance.run_id}
+
+
+def test_bad_files_are_rejected_with_reasons_and_stop_nothing(stage: StageContext, songs: SongFolder) -> None:
+    """Every kind of bad input beside a good one; the rejected files are kept, the good one is a track."""
+    flac = songs.song(1).read_bytes()
+    cases = {
+        "text.mp3": (songs.file("text.mp3", b"strings, valve oil, coffee\n" * 50), "unsupported_format"),
+        "noise": (songs.file("noise.flac", b"fLaC" + bytes(range(256)) * 50), None),
+        "short": (songs.short(), "too_short"),
+        "silent": (songs.silence(), "silent"),
+        "untagged": (songs.song(3, tags=False), "missing_tag"),
+        "renamed": (songs.file("renamed.mp3", flac), "wrong_extension"),
+        "truncated": (songs.file("truncated.flac", flac[: len(flac) // 2]), None),
+    }
+    submission_ids = _upload_and_discover(stage, *(path for path, _ in cases.values()), songs.song(2))
+    outcomes = list(ingest_batch(stage, submission_ids))
+    assert [each.submission.status for each in outcomes] == ["REJECTED"] * len(cases) + ["ACCEPTED"]
+    for outcome, (name, (_, code)) in zip(outcomes, cases.items(), strict=False):
+        assert outcome.problems, name
+        assert all(each.message and each.message[0].isupper() for each in outcome.problems)
+        codes = _codes(stage, outcome.submission.id)
+        assert codes == [each.code for each in outcome.problems]
+        assert code is None or code in codes, name
+        assert _recorded_assets(stage, outcome.submission.id) == [DEDUPE_VERDICT]
+    assert forget_decided_objects(stage) == 1
+    assert len(keys_in(stage, stage.settings.submission_bucket)) == len(cases)
+
+
+def test_an_empty_file_is_rejected(stage: StageContext) -> None:
+    """Tickets refuse it; dropped into the bucket it gets a reason all the same."""
+    stage.store.client.put_object(Bucket=stage.settings.submission_bucket, Key="empty.mp3", Body=b"")
+    (outcome,) = ingest_batch(stage, discover_all(stage).submission_ids)
+    assert (outcome.submission.status, outcome.problems[0].code) == ("REJECTED", "empty")
+
+
+def test_a_file_over_the_limit_is_rejected(stage: StageContext, songs: SongFolder) -> None:
+    """A direct drop has no ticket that would have refused it."""
+    small = replace(stage, settings=replace(stage.settings, max_upload_bytes=1000))
+    drop(stage, songs.song(1))
+    (outcome,) = ingest_batch(small, discover_all(stage).submission_ids)
+    assert (outcome.submission.status, outcome.problems[0].code) == ("REJECTED", "too_large")
+
+
+def test_an_object_that_is_gone_fails_and_is_not_kept(stage: StageContext, songs: SongFolder) -> None:
+    """Trying again would not bring it back, so nobody is told to."""
+    (submission_id,) = _upload_and_discover(stage, songs.song(1))
+    stage.store.delete(stage.settings.submission_bucket, submission_of(stage, submission_id).object_key)
+    (outcome,) = ingest_batch(stage, [submission_id])
+    assert (outcome.submission.status, _codes(stage, submission_id)) == ("FAILED", ["object_gone"])
+    with pytest.raises(InvalidRequest) as raised:
+        retry_submission(stage.database, submission_id=submission_id)
+    assert raised.value.code == "object_gone"
+
+
+def test_an_object_replaced_before_its_turn_is_put_off_and_then_decided(stage: StageContext, songs: SongFolder) -> None:
+    """What is decided is what was discovered."""
+    key = drop(stage, songs.song(1), "song.flac")
+    (submission_id,) = discover_all(stage).submission_ids
+    drop(stage, songs.song(2), key)
+    (outcome,) = ingest_batch(stage, [submission_id])
+    assert outcome.submission.status == "RECEIVED"
+    assert submission_of(stage, submission_id).next_attempt_at is not None
+    assert discover_all(stage).submission_ids == (submission_id,)
+    make_due(stage, submission_id)
+    (outcome,) = ingest_batch(stage, [submission_id])
+    assert outcome.submission.status == "ACCEPTED"
+    assert outcome.inspection is not None
+    assert outcome.inspection.tags.title == "Song 2"
+
+
+def test_an_object_replaced_while_it_is_judged_is_not_lost(
+    stage: StageContext, songs: SongFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The verdict on the old bytes is thrown away: the new ones wait."""
+    key = drop(stage, songs.song(1), "song.flac")
+    (submission_id,) = discover_all(stage).submission_ids
+    inspect = InspectionPool.inspect
+
+    def replace_meanwhile(pool: InspectionPool, path: Path, extension: str | None) -> object:
+        inspected = inspect(pool, path, extension)
+        drop(stage, songs.song(2), key)
+        discover_all(stage)
+        return inspected
+
+    with monkeypatch.context() as patched:
+        patched.setattr(InspectionPool, "inspect", replace_meanwhile)
+        (outcome,) = ingest_batch(stage, [submission_id])
+    assert outcome.submission.status == "RECEIVED"
+    assert _n_tracks(stage) == 0
+    assert forget_decided_objects(stage) == 0
+    (outcome,) = ingest_batch(stage, [submission_id])
+    assert outcome.inspection is not None
+    assert (outcome.submission.status, outcome.inspection.tags.title) == ("ACCEPTED", "Song 2")
+
+
+def test_a_repeated_batch_does_nothing_twice_and_tells_what_was_decided(
+    stage: StageContext, songs: SongFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """From the catalogue alone: no download, no decoding."""
+    submission_ids = _upload_and_discover(stage, songs.song(1), songs.other_codec(1), songs.short())
+    before = list(ingest_batch(stage, submission_ids))
+    verdicts = [_verdict(stage, each).decided_at for each in submission_ids[:2]]
+    monkeypatch.setattr(ObjectStore, "download", _kill)
+    again = list(ingest_batch(stage, [*submission_ids, "0" * 26]))
+    assert [each.submission.status for each in again] == [each.submission.status for each in before]
+    assert [each.problems for each in again] == [each.problems for each in before]
+    assert [_verdict(stage, each).decided_at for each in submission_ids[:2]] == verdicts
+    accepted, duplicate, rejected = (each.repeated for each in again)
+    assert accepted is not None
+    assert duplicate is not None
+    assert rejected is not None
+    assert accepted.track is not None
+    assert accepted.fingerprint == before[0].inspection.fingerprint  # type: ignore[union-attr]
+    assert ("title", "Song 1") in accepted.tags
+    assert (duplicate.track, rejected.verdict) == (None, None)
+    assert duplicate.verdict is not None
+    assert _n_tracks(stage) == 1
+
+
+def test_two_runs_over_the_same_submission_decide_it_once(
+    stage: StageContext, songs: SongFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A run by hand beside the sensor's does not make a track the duplicate of itself."""
+    (submission_id,) = _upload_and_discover(stage, songs.song(1))
+    inspect = InspectionPool.inspect
+
+    def other_run_first(pool: InspectionPool, path: Path, extension: str | None) -> object:
+        inspected = inspect(pool, path, extension)
+        monkeypatch.setattr(InspectionPool, "inspect", inspect)
+        list(ingest_batch(stage, [submission_id]))
+        return inspected
+
+    monkeypatch.setattr(InspectionPool, "inspect", other_run_first)
+    (late,) = ingest_batch(stage, [submission_id])
+    assert (late.submission.status, late.verdict) == ("RECEIVED", None)
+    assert submission_of(stage, submission_id).status == "ACCEPTED"
+    assert _n_tracks(stage) == 1
+
+
+CRASHES: dict[str, tuple[object, str]] = {
+    "while the source is stored": (ObjectStore, "put_file"),
+    "while the rows are written": (acceptance, "accept"),
+    "before the transaction ends": (lineage, "record"),
+    "before the object is deleted": (ObjectStore, "delete"),
+    "after the object is deleted": (submissions, "mark_object_gone"),
+}
+
+
+@pytest.mark.parametrize("where", CRASHES)
+def test_a_crash_leaves_a_state_from_which_the_next_run_finishes(
+    stage: StageContext, songs: SongFolder, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """At each point between two effects: one track, its source, no leftovers; the duplicate is one."""
+    submission_ids = _upload_and_discover(stage, songs.song(1), songs.other_codec(1))
+
+    def run() -> None:
+        list(ingest_batch(stage, submission_ids))
+        forget_decided_objects(stage)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(*CRASHES[where], _kill)
+        with pytest.raises(Killed):
+            run()
+    run()
+    assert [submission_of(stage, each).status for each in submission_ids] == ["ACCEPTED", "DUPLICATE"]
+    assert _n_tracks(stage) == 1
+    assert keys_in(stage, stage.settings.submission_bucket) == []
+    assert len(keys_in(stage, stage.settings.source_bucket)) == 1
+    assert _recorded_assets(stage, submission_ids[0]) == sorted(INGEST_ASSET_VERSIONS)
+    assert list(stage.settings.scratch_path.iterdir()) == []
+
+
+def test_a_store_that_fails_leaves_the_rest_waiting(
+    stage: StageContext, songs: SongFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody's song is rejected for it."""
+    submission_ids = _upload_and_discover(stage, songs.song(1), songs.song(2))
+
+    def fail(*_: object, **__: object) -> None:
+        raise StoreUnavailable("down")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(ObjectStore, "download", fail)
+        with pytest.raises(StoreUnavailable):
+            list(ingest_batch(stage, submission_ids))
+    assert {submission_of(stage, each).status for each in submission_ids} == {"RECEIVED"}
+    assert {submission_of(stage, each).attempts for each in submission_ids} == {0}
+
+
+def test_what_nobody_foresaw_in_one_file_costs_only_that_file(
+    stage: StageContext, songs: SongFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is put off a few times, then fails with a reason; the others of its batch are decided at once."""
+    bad, good = _upload_and_discover(stage, songs.song(1), songs.song(2))
+    schedule = ingest.InspectionPool.inspect
+
+    def break_first(pool: InspectionPool, path: Path, extension: str | None) -> object:
+        # A file that disappears under the worker's hands: the worker raises what no code of ours expects.
+        return schedule(pool, path.with_name("vanished") if path.name == bad else path, extension)
+
+    monkeypatch.setattr(InspectionPool, "inspect", break_first)
+    outcomes = list(ingest_batch(stage, [bad, good]))
+    assert [each.submission.status for each in outcomes] == ["RECEIVED", "ACCEPTED"]
+    for _ in range(MAX_ATTEMPTS - 1):
+        make_due(stage, bad)
+        (outcome,) = ingest_batch(stage, [bad])
+    assert (outcome.submission.status, _codes(stage, bad)) == ("FAILED", ["not_examinable"])
+
+
+@pytest.fixture
+def reviewing(stage: StageContext) -> StageContext:
+    """A stage where related uploads wait for review."""
+    return replace(stage, settings=replace(stage.settings, review_related=True))
+
+
+def _waiting_medley(stage: StageContext, songs: SongFolder) -> tuple[str, str]:
+    first, medley = ingest_all(stage, songs.song(1), songs.medley(1, 2))
+    assert medley.submission.status == "NEEDS_REVIEW"
+    return first.submission.id, medley.submission.id
+
+
+def test_related_uploads_are_accepted_with_the_relation(stage: StageContext, songs: SongFolder) -> None:
+    """A medley contains a track: it is new, and says so."""
+    first, medley = ingest_all(stage, songs.song(1), songs.medley(1, 2))
+    assert medley.submission.status == "ACCEPTED"
+    with stage.database.read() as session:
+        (related,) = relations.related(session, [medley.submission.id])[medley.submission.id]
+    assert (related.relation, related.other_track_id) == ("CONTAINS", first.submission.id)
+
+
+def test_a_reviewer_lets_a_waiting_upload_in(reviewing: StageContext, songs: SongFolder) -> None:
+    """It goes through ingest again and keeps its relation; the same file would still be a duplicate."""
+    first, medley = _waiting_medley(reviewing, songs)
+    review_submission(reviewing.database, submission_id=medley, accept=True, reason="A medley, on purpose")
+    (outcome,) = ingest_batch(reviewing, [medley])
+    assert outcome.submission.status == "ACCEPTED"
+    assert _verdict(reviewing, medley).reason.startswith("Accepted in review.")
+    with reviewing.database.read() as session:
+        assert [row.other_track_id for row in relations.related(session, [medley])[medley]] == [first]
+    with pytest.raises(InvalidRequest) as raised:
+        review_submission(reviewing.database, submission_id=medley, accept=True, reason="again")
+    assert raised.value.code == "not_in_review"
+
+
+def test_a_reviewer_keeps_the_relation_that_would_have_made_a_duplicate(
+    reviewing: StageContext, songs: SongFolder
+) -> None:
+    """Let in by a person although a recording of it has come meanwhile: both know of each other."""
+    first, medley = _waiting_medley(reviewing, songs)
+    review_submission(reviewing.database, submission_id=medley, accept=True, reason="Wanted")
+    with reviewing.database.write() as session:  # another recording of the medley, accepted meanwhile
+        session.get_one(SubmissionRow, medley).next_attempt_at = utc_now() + timedelta(hours=1)
+    twin = upload(reviewing, songs.medley(1, 2))
+    discover_all(reviewing)
+    with reviewing.database.write() as session:
+        session.get_one(SubmissionRow, twin).review_accepted = True
+    assert [each.submission.status for each in ingest_batch(reviewing, [twin])] == ["ACCEPTED"]
+    (outcome,) = ingest_batch(reviewing, [medley])
+    assert (outcome.submission.status, _verdict(reviewing, medley).relation) == ("DUPLICATE", "SAME_FILE")
+    assert first != twin
+
+
+def test_a_reviewer_refuses_with_a_reason(reviewing: StageContext, songs: SongFolder) -> None:
+    """The musician reads it; without a reason nothing is decided."""
+    _, medley = _waiting_medley(reviewing, songs)
+    with pytest.raises(InvalidRequest) as raised:
+        review_submission(reviewing.database, submission_id=medley, accept=False, reason=" \n")
+    assert (raised.value.code, raised.value.field) == ("missing_reason", "reason")
+    row = review_submission(reviewing.database, submission_id=medley, accept=False, reason="Not ours")
+    assert (row.status, row.review_reason) == ("REJECTED", "Not ours")
+    assert _codes(reviewing, medley) == ["refused_in_review"]
+    retry_submission(reviewing.database, submission_id=medley)
+    assert [each.submission.status for each in ingest_batch(reviewing, [medley])] == ["NEEDS_REVIEW"]
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda stage, which: retry_submission(stage.database, submission_id=which),
+        lambda stage, which: review_submission(stage.database, submission_id=which, accept=True, reason="x"),
+    ],
+)
+@pytest.mark.parametrize("which", ["nonsense", "0" * 26])
+def test_deciding_what_does_not_exist(
+    stage: StageContext, act: Callable[[StageContext, str], object], which: str
+) -> None:
+    """Told as such, with the field at fault."""
+    with pytest.raises(InvalidRequest) as raised:
+        act(stage, which)
+    assert (raised.value.code, raised.value.field) == ("not_found", "id")
+
+
+def test_an_accepted_submission_cannot_be_retried(stage: StageContext, songs: SongFolder) -> None:
+    """There is nothing to decide any more."""
+    (outcome,) = ingest_all(stage, songs.song(1))
+    with pytest.raises(InvalidRequest) as raised:
+        retry_submission(stage.database, submission_id=outcome.submission.id)
+    assert raised.value.code == "not_retryable"
+
+
+def test_old_rejects_disappear_and_old_reviews_expire(reviewing: StageContext, songs: SongFolder) -> None:
+    """After the limit, not before; and never a file that was put there meanwhile."""
+    _, medley = _waiting_medley(reviewing, songs)
+    kept = {"old": songs.short(), "replaced": songs.silence(), "young": songs.file("t.mp3", b"text" * 99)}
+    rejected = dict(zip(kept, _upload_and_discover(reviewing, *kept.values()), strict=True))
+    list(ingest_batch(reviewing, list(rejected.values())))
+    _age(reviewing, [medley, rejected["old"], rejected["replaced"]])
+    drop(reviewing, songs.song(5), submission_of(reviewing, rejected["replaced"]).object_key)
+    assert expire_old_submissions(reviewing) == 2
+    assert expire_old_submissions(reviewing) == 0
+    assert submission_of(reviewing, medley).status == "EXPIRED"
+    assert submission_of(reviewing, rejected["old"]).status == "REJECTED"
+    keys = keys_in(reviewing, reviewing.settings.submission_bucket)
+    assert keys == sorted(submission_of(reviewing, rejected[name]).object_key for name in ("replaced", "young"))
+    assert len(discover_all(reviewing).submission_ids) == 1
+
+
+def _age(stage: StageContext, submission_ids: Sequence[str]) -> None:
+    long_ago = utc_now() - timedelta(days=stage.settings.submission_ttl_days, seconds=5)
+    with stage.database.write() as session:
+        for each in submission_ids:
+            session.get_one(SubmissionRow, each).received_at = long_ago
