@@ -37,6 +37,10 @@ class SongFolder:
         write_wav(path, np.concatenate([music_samples(SONG_S, seed=seed) for seed in seeds]))
         return encode(path, path.with_suffix(".flac"), tags=_tags(99))
 
+    def medley_in_other_codec(self, *seeds: int) -> Path:
+        """The same medley as an MP3."""
+        return encode(self.medley(*seeds), self.folder / "medley.mp3", ("-c:a", "libmp3lame", "-b:a", "96k"))
+
     def silence(self) -> Path:
         """Ten seconds of nothing, tagged."""
         wav = write_wav(self.folder / "silence.wav", np.zeros((10 * _RATE_HZ, 2), dtype=np.float32))

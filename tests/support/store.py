@@ -40,7 +40,7 @@ def running_store(home: Path) -> Iterator[Settings]:
             _wait_until_it_answers(spec, server, home / "store.log")
             yield settings
         finally:
-            server.terminate()
+            server.kill()  # asked politely it waits for idle connections; nothing of it is needed any more
             server.wait(timeout=_STOP_WITHIN_S)
 
 

@@ -363,16 +363,15 @@ def test_a_reviewer_keeps_the_relation_that_would_have_made_a_duplicate(
     """Let in by a person although a recording of it has come meanwhile: both know of each other."""
     first, medley = _waiting_medley(reviewing, songs)
     review_submission(reviewing.database, submission_id=medley, accept=True, reason="Wanted")
-    with reviewing.database.write() as session:  # another recording of the medley, accepted meanwhile
-        session.get_one(SubmissionRow, medley).next_attempt_at = utc_now() + timedelta(hours=1)
-    twin = upload(reviewing, songs.medley(1, 2))
-    discover_all(reviewing)
+    (twin,) = _upload_and_discover(reviewing, songs.medley_in_other_codec(1, 2))
     with reviewing.database.write() as session:
         session.get_one(SubmissionRow, twin).review_accepted = True
     assert [each.submission.status for each in ingest_batch(reviewing, [twin])] == ["ACCEPTED"]
     (outcome,) = ingest_batch(reviewing, [medley])
-    assert (outcome.submission.status, _verdict(reviewing, medley).relation) == ("DUPLICATE", "SAME_FILE")
-    assert first != twin
+    assert outcome.submission.status == "ACCEPTED"
+    with reviewing.database.read() as session:
+        related = relations.related(session, [medley])[medley]
+    assert {row.other_track_id: row.relation for row in related} == {twin: "SAME_RECORDING", first: "CONTAINS"}
 
 
 def test_a_reviewer_refuses_with_a_reason(reviewing: StageContext, songs: SongFolder) -> None:

@@ -1,0 +1,84 @@
+"""What a whole catalogue costs: CPU seconds per minute of music through the running product, against the floor.
+
+    python -m bench.throughput FOLDER
+
+The floor, on the same files in the same run, is what nobody can leave out: each file decoded once into all encoders by
+one ffmpeg, and the extractors called directly on decoded audio.
+"""
+
+import os
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from sqlalchemy import text
+
+from bench.catalogue import drop, tracks_and_minutes, wait_until_complete
+from bench.processes import PeakMemory, cpu_s
+from musicfp.audio.sniff import require_format
+from musicfp.audio.tags import track_tags
+from musicfp.audio.transcode import transcode
+from musicfp.audio.transcode_profiles import profiles_named
+from musicfp.catalog.engine import Database
+from musicfp.features.analysis import analyse_file
+from musicfp.features.registry import load_builtin
+from musicfp.settings import Settings
+from tests.support.stack import running_stack
+
+
+def main(folder: Path) -> None:
+    """Measure the product and the floor on the files of a folder and print both."""
+    files = sorted(path for path in folder.iterdir() if path.is_file())
+    with tempfile.TemporaryDirectory(prefix="bench-") as directory:
+        product(files, Path(directory))
+
+
+def product(files: list[Path], directory: Path) -> None:
+    """Send the files through a fresh stack, then measure the floor on those that became tracks."""
+    with running_stack(directory / "home") as stack, PeakMemory(stack.process.pid) as memory:
+        before, began = cpu_s(stack.process.pid), time.monotonic()
+        drop(stack.settings, files)
+        reached = wait_until_complete(stack.settings, n_files=len(files), within_s=3600)
+        time.sleep(5)  # the last run ends after its last track is stored
+        wall_s, total_cpu_s = time.monotonic() - began, cpu_s(stack.process.pid) - before
+        n_tracks, minutes = tracks_and_minutes(stack.settings)
+        names, verdicts = accepted_names(stack.settings)
+    accepted = [path for path in files if path.name in names]
+    floor_cpu_s = floor(accepted, directory, stack.settings)
+    print(f"files {len(files)}, tracks {n_tracks}, {minutes:.1f} minutes of music; verdicts {dict(verdicts)}")
+    print("after   " + ", ".join(f"{name} {at_s:.0f} s" for name, at_s in reached.items()))
+    print(f"product {total_cpu_s:8.1f} CPU s  {total_cpu_s / minutes:6.2f} per track-minute")
+    print(f"floor   {floor_cpu_s:8.1f} CPU s  {floor_cpu_s / minutes:6.2f} per track-minute")
+    print(f"ratio   {total_cpu_s / floor_cpu_s:8.2f}")
+    print(f"cores   {total_cpu_s / wall_s:8.2f} busy of {os.cpu_count()} over {wall_s:.0f} s")
+    print(f"memory  {memory.peak_bytes / 1e6:8.0f} MB at the peak, all processes, shared pages counted in each")
+
+
+def accepted_names(settings: Settings) -> tuple[set[str], Counter[str]]:
+    """Return the file names of the tracks, and how many submissions ended how."""
+    database = Database(settings.database_url)
+    with database.read() as session:
+        rows = session.connection().execute(text("SELECT filename, status FROM submission")).all()
+    database.close()
+    return {name for name, status in rows if status == "ACCEPTED"}, Counter(status for _, status in rows)
+
+
+def floor(files: list[Path], directory: Path, settings: Settings) -> float:
+    """Return the CPU seconds of encoding and analysing the files with nothing around it: no start-up, one decode."""
+    registry = load_builtin()
+    extractors = [each.name for each in registry.all()]
+    profiles = profiles_named(settings.transcode_profiles)
+    total_cpu_s = 0.0
+    for path in files:
+        with tempfile.TemporaryDirectory(dir=directory) as scratch:
+            made = transcode(
+                path, fmt=require_format(path), profiles=profiles, tags=track_tags([]), out_dir=Path(scratch)
+            )
+        total_cpu_s += made.cpu_s + sum(analyse_file(path, extractors, registry=registry).cpu_s.values())
+    return total_cpu_s
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
