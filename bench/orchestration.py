@@ -2,8 +2,9 @@
 
     python -m bench.orchestration [1 10 60]
 
-For each size a fresh stack gets as many short tracks at once. Measured is the CPU time of daemon and code server with all
-run workers and their children, less what both use when idle, less the same pipeline called directly on the same files.
+For each size a fresh stack gets as many short tracks at once. Measured is the CPU time of daemon and code server with
+all run workers and their children, less what both use when idle, less the same pipeline called directly on the same
+files.
 """
 
 import os

@@ -9,10 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from dotenv import dotenv_values
+
 from musicfp.errors import SettingsError
 
 # GraphQL's Int ends here, and sizes are Ints in the contract.
-MAX_UPLOAD_LIMIT_BYTES = (1 << 31) - 1
+_MAX_SIZE_BYTES = (1 << 31) - 1
 DEFAULT_TRANSCODE_PROFILES = "mp3_v0,mp3_128,aac_128,opus_96,vorbis_q5"
 
 
@@ -83,7 +85,7 @@ class Settings:
             transcode_profiles=env.names("MUSICFP_TRANSCODE_PROFILES", DEFAULT_TRANSCODE_PROFILES),
             upload_expiry_s=env.integer("MUSICFP_UPLOAD_EXPIRY_S", 3600, low=1, high=7 * 86400),
             submission_ttl_days=env.integer("MUSICFP_SUBMISSION_TTL_DAYS", 7, low=1, high=3650),
-            max_upload_bytes=env.integer("MUSICFP_MAX_UPLOAD_BYTES", 1 << 30, low=1, high=MAX_UPLOAD_LIMIT_BYTES),
+            max_upload_bytes=env.integer("MUSICFP_MAX_UPLOAD_BYTES", 1 << 30, low=1, high=_MAX_SIZE_BYTES),
             max_duration_s=float(env.integer("MUSICFP_MAX_DURATION_S", 4 * 3600, low=1, high=86400)),
             review_related=env.flag("MUSICFP_REVIEW_RELATED", default=False),
             feature_modules=env.names("MUSICFP_FEATURE_MODULES", ""),
@@ -140,7 +142,5 @@ class _Environment:
 
 def _process_environment() -> Mapping[str, str]:
     """Return `.env` of the working directory overlaid with the process environment, as `dagster dev` does."""
-    from dotenv import dotenv_values
-
     from_file = {name: value for name, value in dotenv_values(Path.cwd() / ".env").items() if value is not None}
     return {**from_file, **os.environ}

@@ -2,14 +2,22 @@
 
 import unicodedata
 
-# Control, format (bidi overrides among them), surrogate, private-use and unassigned characters never reach a screen.
-_HIDDEN_CATEGORIES = frozenset({"Cc", "Cf", "Cs", "Co", "Cn"})
+# Marks that change the direction of the text around them; joiners stay, several scripts need them.
+_DIRECTION_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
+_HIDDEN_CATEGORIES = frozenset({"Cc", "Cs", "Cn"})  # control characters, lone surrogates, unassigned
+# Composing and collapsing white space shorten text by small factors; what lies far beyond the limit is not looked at.
+_LOOK_AHEAD = 8
 
 
 def clean_line(text: str, *, max_characters: int) -> str:
-    """Return `text` as one NFC line: no control or invisible characters, single spaces, at most `max_characters`."""
-    spaced = "".join(" " if character.isspace() else character for character in text[: max_characters * 4])
-    visible = "".join(
-        character for character in spaced if unicodedata.category(character) not in _HIDDEN_CATEGORIES
-    )
-    return unicodedata.normalize("NFC", " ".join(visible.split()))[:max_characters].rstrip()
+    """Return `text` as one NFC line without control characters and direction marks, white space collapsed.
+
+    At most `max_characters` are kept.
+    """
+    one_line = " ".join(text[: _LOOK_AHEAD * max_characters].split())
+    visible = "".join(character for character in one_line if _is_kept(character))
+    return " ".join(unicodedata.normalize("NFC", visible).split())[:max_characters].strip()
+
+
+def _is_kept(character: str) -> bool:
+    return character not in _DIRECTION_MARKS and unicodedata.category(character) not in _HIDDEN_CATEGORIES

@@ -1,4 +1,4 @@
-"""Everything that Dagster loads, put together. `build_definitions` takes settings and registry, so that tests can vary them."""
+"""Everything that Dagster loads, put together. Tests vary what `build_definitions` takes: settings and registry."""
 
 from functools import partial
 
@@ -28,7 +28,9 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
     ingest_job = _job(INGEST_JOB, list(INGEST_ASSET_VERSIONS), "Decide a batch of submissions.")
     transcode_job = _job(TRANSCODE_JOB, list(of_transcodes), "Transcode a batch of tracks.")
     feature_job = _job(FEATURE_JOB, list(of_features), "Analyse a batch of tracks.")
-    derive_sensor = partial(build_derive_sensor, all_versions=all_versions, max_tracks=settings.derive_batch_tracks)
+    derive_sensor = partial(
+        build_derive_sensor, all_versions=all_versions, max_tracks=settings.derive_batch_tracks, fed_by=INGEST_JOB
+    )
     return dg.Definitions(
         assets=[submission, ingest, build_transcodes(settings), build_features(settings, registry)],
         jobs=[ingest_job, transcode_job, feature_job, expiry_job],

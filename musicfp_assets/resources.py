@@ -31,7 +31,8 @@ class MusicfpResource(dg.ConfigurableResource):  # type: ignore[type-arg]
         return _open_database(Settings.from_env().database_url)
 
 
-# Sensors tick every few seconds in one long-lived process: a new pool or S3 client each time would cost more than the tick.
+# Sensors tick every few seconds in one long-lived process: a new pool or S3 client each time would cost more than
+# the tick.
 @cache
 def _open_database(url: str) -> Database:
     return Database(url)
@@ -39,7 +40,7 @@ def _open_database(url: str) -> Database:
 
 @cache
 def connect_store(settings: Settings) -> ObjectStore:
-    """Return the store, reached through dagster-aws's S3Resource; without endpoint and keys it is AWS, by its environment."""
+    """Return the store, reached through dagster-aws's S3Resource; by default AWS by its environment."""
     connection = store_connection(settings)
     credentials = connection.credentials
     s3 = S3Resource(

@@ -1,14 +1,16 @@
 """Asking Dagster for one run over a batch of partitions.
 
-A run over many partitions is a range: two tags naming its ends in the order in which the partitions were added. Keys that
-are not next to each other therefore need several runs.
+A run over many partitions is a range: two tags naming its ends in the order in which the partitions were added. Keys
+that are not next to each other therefore need several runs.
 """
 
+import time
 from collections.abc import Collection, Mapping, Sequence
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
+PAUSE_AFTER_FAILURE_S = 15.0
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
@@ -18,8 +20,24 @@ _UNFINISHED = [
 ]
 
 
+def must_wait(instance: dg.DagsterInstance, job_name: str) -> bool:
+    """Whether another run of this job should not be asked for yet.
+
+    One batch at a time keeps a range from being asked for twice, and a pause after a failed run keeps a store that is
+    down or a full disk from causing a run at every tick.
+    """
+    if has_unfinished_run(instance, job_name):
+        return True
+    records = instance.get_run_records(dg.RunsFilter(job_name=job_name), limit=1)
+    return any(
+        record.dagster_run.status is dg.DagsterRunStatus.FAILURE
+        and time.time() - (record.end_time or 0.0) < PAUSE_AFTER_FAILURE_S
+        for record in records
+    )
+
+
 def has_unfinished_run(instance: dg.DagsterInstance, job_name: str) -> bool:
-    """Whether a run of this job waits or works. One batch at a time keeps a range from being asked for twice."""
+    """Whether a run of this job waits or works."""
     return bool(instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=_UNFINISHED), limit=1))
 
 

@@ -1,4 +1,4 @@
-"""Fixtures that any test may use. Servers start once per session, on free loopback ports, and are stopped at its end."""
+"""Fixtures that any test may use. Servers start once per session, on free loopback ports, and stop at its end."""
 
 import itertools
 from collections.abc import Iterator

@@ -8,7 +8,6 @@ Call `read_tags` in a worker process with limits: mutagen is given bytes that no
 
 import logging
 import struct
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,14 +17,13 @@ import mutagen
 from musicfp.audio.sniff import AudioFormat
 from musicfp.audio.tag_names import NORMAL_NAMES, NORMAL_NAMES_OF_FFPROBE, RawTags, reader_for
 from musicfp.errors import Problem
+from musicfp.text import clean_line
 
 LOGGER = logging.getLogger(__name__)
 
 MAX_VALUE_CHARS = 1000
 MAX_VALUES_PER_NAME = 32
 VALUE_SEPARATOR = "; "
-# Marks that change the direction of the text around them; joiners stay, several scripts need them.
-_DIRECTION_MARKS = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 # What mutagen was seen to raise on damaged tags, besides its own errors.
 _DAMAGED_TAG_ERRORS = (
     mutagen.MutagenError,
@@ -114,20 +112,6 @@ def missing_tag_problems(tags: TrackTags, required: tuple[str, ...]) -> tuple[Pr
     )
 
 
-def clean_text(text: str) -> str:
-    """Return `text` in NFC without control characters, direction marks and lone surrogates, white space collapsed.
-
-    At most MAX_VALUE_CHARS characters are kept.
-    """
-    # Cut before the work too: composing can only shorten by a small factor, and a tag can be as long as a file.
-    kept = (char for char in " ".join(text[: 8 * MAX_VALUE_CHARS].split()) if _is_kept(char))
-    return " ".join(unicodedata.normalize("NFC", "".join(kept)).split())[:MAX_VALUE_CHARS].strip()
-
-
-def _is_kept(char: str) -> bool:
-    return char not in _DIRECTION_MARKS and unicodedata.category(char) not in {"Cc", "Cs", "Cn"}
-
-
 def _cleaned(raw: RawTags) -> Iterable[tuple[str, str]]:
-    pairs = ((name, clean_text(value)) for name, value in raw if name in NORMAL_NAMES)
+    pairs = ((name, clean_line(value, max_characters=MAX_VALUE_CHARS)) for name, value in raw if name in NORMAL_NAMES)
     return [(name, value) for name, value in pairs if value]

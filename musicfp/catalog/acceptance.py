@@ -79,6 +79,17 @@ def fingerprints_after(
     return [(row_ordinal or 0, fingerprint) for row_ordinal, fingerprint in rows]
 
 
+def count_fingerprints(session: Session) -> int:
+    """Return how many tracks have a whole-track fingerprint."""
+    query = select(func.count()).select_from(FingerprintRow).where(FingerprintRow.kind == FULL_FINGERPRINT)
+    return session.exec(query).one()
+
+
+def fingerprinted_ids(session: Session) -> set[str]:
+    """Return the ids of the tracks that have a whole-track fingerprint."""
+    return set(session.exec(select(FingerprintRow.track_id).where(FingerprintRow.kind == FULL_FINGERPRINT)).all())
+
+
 def existing_ids(session: Session) -> set[str]:
     """Return the ids of all tracks."""
     return set(session.exec(select(TrackRow.id)).all())

@@ -17,15 +17,17 @@ class UtcDateTime(TypeDecorator[datetime]):
     impl = DateTime(timezone=True)
     cache_ok = True
 
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the base class passes it
         """Refuse naive times: they would silently mean another moment on another machine."""
         if value is None:
             return None
         if value.tzinfo is None:
-            raise ValueError(f"Tried to store the time {value!r}, which has no time zone; use catalog.engine.utc_now().")
+            raise ValueError(
+                f"Tried to store the time {value!r}, which has no time zone; use catalog.engine.utc_now()."
+            )
         return value.astimezone(UTC)
 
-    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:
+    def process_result_value(self, value: Any | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002 - the base class passes it
         """Return an aware time in UTC whatever the database kept."""
         if value is None:
             return None

@@ -1,7 +1,7 @@
 """The work queue of what is derived from tracks, and storing what came of it.
 
-"What is missing" is an indexed query on rows that say so, never a comparison over the whole catalogue. A new asset, or a
-new version of one, is queued for all tracks once, by `bring_up_to_date`.
+"What is missing" is an indexed query on rows that say so, never a comparison over the whole catalogue. A new asset, or
+a new version of one, is queued for all tracks once, by `bring_up_to_date`.
 """
 
 from collections import defaultdict
@@ -13,7 +13,7 @@ from sqlalchemy import delete, func, or_, update
 from sqlmodel import Session, col, select
 
 from musicfp.catalog.engine import utc_now
-from musicfp.catalog.tables import DerivationRow, DerivedAssetRow, TrackRow
+from musicfp.catalog.tables import DerivationRow, DerivedAssetRow, FeatureRow, TrackRow
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,16 @@ class Failure:
 
 
 def bring_up_to_date(session: Session, versions: Mapping[str, str]) -> list[str]:
-    """Queue every asset whose version is new for all tracks, drop assets that no longer exist; return the changed ones."""
+    """Queue every asset whose version is new for all tracks, drop assets that are no more; return the changed ones."""
     known = {row.asset: row for row in session.exec(select(DerivedAssetRow)).all()}
     changed = [asset for asset, version in versions.items() if asset not in known or known[asset].version != version]
     for asset in changed:
         _queue_for_all_tracks(session, asset, versions[asset])
         session.merge(DerivedAssetRow(asset=asset, version=versions[asset]))
     for asset in known.keys() - versions.keys():
-        session.exec(delete(DerivationRow).where(col(DerivationRow.asset) == asset, col(DerivationRow.status) != "DONE"))
+        session.exec(
+            delete(DerivationRow).where(col(DerivationRow.asset) == asset, col(DerivationRow.status) != "DONE")
+        )
         session.delete(known[asset])
     return changed
 
@@ -101,6 +103,19 @@ def mark_failed(session: Session, track_id: str, versions: Mapping[str, str], fa
         row.next_attempt_at = failure.next_attempt_at
         row.updated_at = utc_now()
         session.add(row)
+
+
+def store_features(session: Session, track_id: str, extractor: str, rows: Sequence[FeatureRow]) -> None:
+    """Store all values that an extractor gives of a track, in place of those that an earlier version of it gave."""
+    session.exec(
+        delete(FeatureRow).where(
+            col(FeatureRow.track_id) == track_id,
+            col(FeatureRow.extractor) == extractor,
+            col(FeatureRow.name).not_in([row.name for row in rows]),
+        )
+    )
+    for row in rows:
+        session.merge(row)
 
 
 def requeue_due_failures(session: Session) -> int:

@@ -39,13 +39,13 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Session]:
-        """A transaction for queries only."""
+        """Open a transaction for queries only."""
         with Session(self.engine, expire_on_commit=False) as session:
             yield session
 
     @contextmanager
     def write(self) -> Iterator[Session]:
-        """A transaction that commits when the block ends and rolls back when it raises. Keep it short."""
+        """Open a transaction that commits when the block ends and rolls back when it raises. Keep it short."""
         with Session(self._writing_engine, expire_on_commit=False) as session, session.begin():
             yield session
 

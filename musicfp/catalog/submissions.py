@@ -46,7 +46,9 @@ def get_many(session: Session, submission_ids: Iterable[str]) -> dict[str, Submi
 def open_by_key(session: Session, keys: Sequence[str]) -> dict[str, SubmissionRow]:
     """Return, by object key, the submissions whose object has not been seen to be gone."""
     rows = session.exec(
-        select(SubmissionRow).where(col(SubmissionRow.object_key).in_(keys), col(SubmissionRow.object_gone_at).is_(None))
+        select(SubmissionRow).where(
+            col(SubmissionRow.object_key).in_(keys), col(SubmissionRow.object_gone_at).is_(None)
+        )
     )
     return {row.object_key: row for row in rows}
 
@@ -103,7 +105,9 @@ def with_leftover_objects(session: Session, *, limit: int) -> list[SubmissionRow
     return list(
         session.exec(
             select(SubmissionRow)
-            .where(col(SubmissionRow.status).in_(("ACCEPTED", "DUPLICATE")), col(SubmissionRow.object_gone_at).is_(None))
+            .where(
+                col(SubmissionRow.status).in_(("ACCEPTED", "DUPLICATE")), col(SubmissionRow.object_gone_at).is_(None)
+            )
             .order_by(col(SubmissionRow.id))
             .limit(limit)
         ).all()

@@ -104,7 +104,7 @@ class ProblemRow(Table, table=True):
 
 
 class TrackRow(Table, table=True):
-    """An accepted recording. Its id is the id of the submission that brought it; `ordinal` is its order of acceptance."""
+    """An accepted recording. Its id is that of the submission that brought it; `ordinal` is its order of acceptance."""
 
     __tablename__ = "track"
     __table_args__ = (

@@ -1,7 +1,7 @@
 """From an accepted track to its musical features, for a batch of tracks.
 
 Each track's source is downloaded and decoded once for all its extractors, in spawned workers that stay for the whole
-batch. A value replaces the older one in the transaction that records who computed it; until then the older one is served.
+batch. A value replaces the older one in the transaction that records who computed it; until then the older is served.
 """
 
 import tempfile
@@ -9,8 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlalchemy import delete
-from sqlmodel import Session, col
+from sqlmodel import Session
 
 from musicfp.catalog import derivations, lineage, relations
 from musicfp.catalog.derivations import Failure
@@ -59,9 +58,7 @@ def analyse_batch(
     settings.scratch_path.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="features-") as scratch,
-        FeaturePool(
-            workers=min(settings.workers, len(pending)), extra_modules=settings.feature_modules
-        ) as pool,
+        FeaturePool(workers=min(settings.workers, len(pending)), extra_modules=settings.feature_modules) as pool,
     ):
         yield from map_in_order(
             lambda each: _analyse_track(context, pool, each, Path(scratch)),
@@ -125,30 +122,24 @@ def _value_of(row: FeatureRow) -> FeatureValue:
 
 
 def _store(session: Session, pending: AskedTrack, analysis: TrackAnalysis, extractors: Mapping[str, str]) -> None:
-    now = utc_now()
     for extractor, values in analysis.values.items():
-        # A new version of an extractor may give fewer values than the one before.
-        session.exec(
-            delete(FeatureRow).where(
-                col(FeatureRow.track_id) == pending.track.id,
-                col(FeatureRow.extractor) == extractor,
-                col(FeatureRow.name).not_in([each.name for each in values]),
-            )
-        )
-        for each in values:
-            session.merge(
-                FeatureRow(
-                    track_id=pending.track.id,
-                    name=each.name,
-                    value=each.value,
-                    text=each.text,
-                    vector=None if each.vector is None else list(each.vector),
-                    unit=each.unit,
-                    confidence=each.confidence,
-                    status=each.status.name,
-                    reason=each.reason,
-                    extractor=extractor,
-                    version=pending.versions[extractors[extractor]],
-                    computed_at=now,
-                )
-            )
+        version = pending.versions[extractors[extractor]]
+        rows = [_row_of(each, pending.track.id, extractor=extractor, version=version) for each in values]
+        derivations.store_features(session, pending.track.id, extractor, rows)
+
+
+def _row_of(value: FeatureValue, track_id: str, *, extractor: str, version: str) -> FeatureRow:
+    return FeatureRow(
+        track_id=track_id,
+        name=value.name,
+        value=value.value,
+        text=value.text,
+        vector=None if value.vector is None else list(value.vector),
+        unit=value.unit,
+        confidence=value.confidence,
+        status=value.status.name,
+        reason=value.reason,
+        extractor=extractor,
+        version=version,
+        computed_at=utc_now(),
+    )

@@ -1,4 +1,4 @@
-"""What the stages that derive something from tracks have in common: loading the tracks, their source, and retry dates."""
+"""What the stages that derive something from tracks have in common: the tracks, their source, and retry dates."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ _MIN_FREE_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class AskedTrack:
-    """A track with its tags and the assets that this run has to make, each with its version; `done` were made before."""
+    """A track with its tags and the assets that this run has to make, with their versions; `done` were made before."""
 
     track: TrackRow
     tags: tuple[tuple[str, str], ...]
@@ -64,8 +64,8 @@ def download_source(context: StageContext, track: TrackRow, directory: Path) -> 
         ) from error
     if downloaded.sha256 != track.source_sha256:
         raise SourceDamaged(
-            f"Read the source of track {track.id} from {track.source_key} and found SHA-256 {downloaded.sha256} instead "
-            f"of {track.source_sha256}: the object is damaged. Restore it from a backup, then retry."
+            f"Read the source of track {track.id} from {track.source_key} and found SHA-256 {downloaded.sha256} "
+            f"instead of {track.source_sha256}: the object is damaged. Restore it from a backup, then retry."
         )
     return path
 

@@ -1,8 +1,8 @@
 """Noticing what has arrived in the submission bucket.
 
-Cheap pass: only keys after a cursor, since the keys we make are ordered by time; it never starts after an upload that is
-still awaited. Complete pass: the whole bucket, for files that other tools put under keys of their own and for anything
-missed. Both may be repeated at will. (S3's times have whole seconds, so they cannot serve as a cursor.)
+Cheap pass: only keys after a cursor, since the keys we make are ordered by time; it never starts after an upload that
+is still awaited. Complete pass: the whole bucket, for files that other tools put under keys of their own and for
+anything missed. Both may be repeated at will. (S3's times have whole seconds, so they cannot serve as a cursor.)
 """
 
 from collections.abc import Iterator
@@ -34,9 +34,7 @@ class Discovery:
     after: str
 
 
-def discover(
-    database: Database, store: ObjectStore, settings: Settings, *, after: str, complete: bool
-) -> Discovery:
+def discover(database: Database, store: ObjectStore, settings: Settings, *, after: str, complete: bool) -> Discovery:
     """Record what has arrived since `after` (or ever, if `complete`) and return it."""
     start = "" if complete else _start(database, after)
     prefix = "" if complete else SUBMISSION_PREFIX

@@ -1,6 +1,6 @@
 """What the catalogue keeps of submissions that were decided before, for a run that is asked to decide them again.
 
-What belongs here: reading it, in a number of statements that does not grow with the batch. Nothing is decoded or judged.
+What belongs here: reading it, in a number of statements that does not grow with the batch. Nothing is decoded.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,7 +15,7 @@ from musicfp.fingerprint.model import Fingerprint
 
 @dataclass(frozen=True)
 class EarlierDecision:
-    """A decided submission. `verdict` is None when it could not be read; `track` and `fingerprint` when it is no track."""
+    """A decided submission. `verdict` is None if it could not be read, `track` and `fingerprint` if it is no track."""
 
     submission: SubmissionRow
     problems: tuple[Problem, ...]

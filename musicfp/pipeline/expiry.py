@@ -14,9 +14,7 @@ def expire_old_submissions(context: StageContext, *, limit: int = 1000) -> int:
         old = submissions.kept_objects_before(session, before, limit=limit)
     n_expired = 0
     for row in old:
-        if not context.store.delete_unless_replaced(
-            context.settings.submission_bucket, row.object_key, etag=row.etag
-        ):
+        if not context.store.delete_unless_replaced(context.settings.submission_bucket, row.object_key, etag=row.etag):
             continue  # another upload under the same key: discovery takes it
         with context.database.write() as session:
             submissions.mark_object_gone(session, row.id)

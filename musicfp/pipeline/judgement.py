@@ -1,7 +1,7 @@
 """Judging a recording against the catalogue as it stands: the database's side of deduplication.
 
-What belongs here: keeping the searched fingerprints as new as the database. What does not: how fingerprints are compared
-and what a match means (`musicfp.fingerprint`).
+What belongs here: keeping the searched fingerprints as new as the database. What does not: how fingerprints are
+compared and what a match means (`musicfp.fingerprint`).
 """
 
 from dataclasses import replace

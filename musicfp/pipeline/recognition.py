@@ -13,13 +13,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
-from sqlalchemy import func
-from sqlmodel import Session, col, select
+from sqlmodel import Session
 
 from musicfp.audio.decode import DECODE_LIMITS, MIN_DURATION_S, DecodedAudio, decode_pcm
 from musicfp.audio.probe import PROBE_LIMITS, check_facts, probe, undecodable
 from musicfp.audio.sniff import require_format
-from musicfp.catalog.acceptance import FULL_FINGERPRINT, fingerprints_after
+from musicfp.catalog.acceptance import count_fingerprints, fingerprinted_ids, fingerprints_after
 from musicfp.catalog.engine import Database
 from musicfp.catalog.tables import FingerprintRow
 from musicfp.errors import Problem, SubmissionRejected
@@ -74,7 +73,7 @@ class Recogniser:
         """Like `refresh`, seeing what the given transaction sees: inside `exclusive()`, every accepted track."""
         with self._refreshing:
             self._add_new(session)
-            if len(self.corpus) != _count(session):
+            if len(self.corpus) != count_fingerprints(session):
                 self._remove_deleted(session)
             self._is_loaded = True
 
@@ -112,8 +111,7 @@ class Recogniser:
                 session.expunge(row)
 
     def _remove_deleted(self, session: Session) -> None:
-        query = select(FingerprintRow.track_id).where(FingerprintRow.kind == FULL_FINGERPRINT)
-        stored = set(session.exec(query).all())
+        stored = fingerprinted_ids(session)
         view = self.corpus.view()
         for track_id in [one for one, is_alive in zip(view.ids, view.alive, strict=True) if is_alive]:
             if track_id not in stored:
@@ -142,11 +140,6 @@ class Recogniser:
             message = f"There are {decoded.duration_s:.1f} seconds of audio; at least {MIN_DURATION_S:g} are needed."
             raise SubmissionRejected(Problem("too_short", message))
         return query
-
-
-def _count(session: Session) -> int:
-    query = select(func.count()).select_from(FingerprintRow).where(col(FingerprintRow.kind) == FULL_FINGERPRINT)
-    return session.exec(query).one()
 
 
 def _of_row(row: FingerprintRow) -> Fingerprint:

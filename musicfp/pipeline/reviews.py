@@ -36,7 +36,9 @@ def retry_submission(database: Database, *, submission_id: str) -> SubmissionRow
         row = _existing(session.get(SubmissionRow, submission_id) if is_id(submission_id) else None, submission_id)
         if row.status not in _RETRYABLE:
             allowed = ", ".join(_RETRYABLE)
-            raise InvalidRequest("not_retryable", f"Submission {row.id} is {row.status}; only {allowed} can retry.", "id")
+            raise InvalidRequest(
+                "not_retryable", f"Submission {row.id} is {row.status}; only {allowed} can retry.", "id"
+            )
         if row.object_gone_at is not None:
             raise InvalidRequest("object_gone", "The uploaded file is no longer kept; upload it again.", "id")
         submissions.reopen(session, row)

@@ -1,8 +1,8 @@
 """From an accepted track to its source's picture and its transcodes, for a batch of tracks.
 
-Each track's source is downloaded and decoded once for all its profiles; every transcode is decoded again and compared with
-the source before it is stored. Objects are stored first, under the hash of their content; then the rows become true in
-one transaction.
+Each track's source is downloaded and decoded once for all its profiles; every transcode is decoded again and compared
+with the source before it is stored. Objects are stored first, under the hash of their content; then the rows become
+true in one transaction.
 """
 
 import tempfile
@@ -151,7 +151,7 @@ def _check(made: Transcoding, checked: Verification) -> dict[str, float]:
         allowed_s = MAX_DURATION_DIFFERENCE_S + each.profile.codec_delay_s
         if abs(each.duration_s - made.duration_s) > allowed_s:
             raise TranscodeWrong(
-                f"The {each.profile.name} transcode lasts {each.duration_s:.3f} s and its source {made.duration_s:.3f} s; "
+                f"The {each.profile.name} transcode lasts {each.duration_s:.3f} s, its source {made.duration_s:.3f} s: "
                 f"{allowed_s:.3f} s of difference are allowed. It was not stored."
             )
         rate = typical_bit_error_rate(source.sub_fingerprints, _fingerprint(each.pcm_path).sub_fingerprints)

@@ -80,7 +80,9 @@ def request_upload(
                 upload_expires_at=expires_at,
             )
         )
-    parts = _sign_parts(store, bucket, key, multipart_id, size_bytes, settings.upload_expiry_s) if multipart_id else None
+    parts = (
+        _sign_parts(store, bucket, key, multipart_id, size_bytes, settings.upload_expiry_s) if multipart_id else None
+    )
     url = (
         parts[0].url
         if parts

@@ -48,9 +48,7 @@ def transcode_version(profile: TranscodeProfile) -> str:
 def transcode_versions(settings: Settings) -> dict[str, str]:
     """Return the assets of the transcode stage with their versions: the source itself and one per profile."""
     profiles = profiles_named(settings.transcode_profiles)
-    return {SOURCE_AUDIO: SOURCE_AUDIO_VERSION} | {
-        transcode_asset(each): transcode_version(each) for each in profiles
-    }
+    return {SOURCE_AUDIO: SOURCE_AUDIO_VERSION} | {transcode_asset(each): transcode_version(each) for each in profiles}
 
 
 def feature_versions(registry: Registry) -> dict[str, str]:

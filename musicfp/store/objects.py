@@ -78,14 +78,17 @@ class ObjectStore:
         condition: dict[str, Any] = {"IfMatch": f'"{etag}"'} if etag else {}
         digest = hashlib.sha256()
         size_bytes = 0
-        with _translated(f"read {bucket}/{key}"), path.open("wb") as file:
-            with closing(self.client.get_object(Bucket=bucket, Key=key, **condition)["Body"]) as body:
-                for chunk in body.iter_chunks(_CHUNK_BYTES):
-                    size_bytes += len(chunk)
-                    if size_bytes > max_bytes:
-                        raise InvalidRequest("too_large", f"{key} has more than the allowed {max_bytes} bytes.")
-                    digest.update(chunk)
-                    file.write(chunk)
+        with (
+            _translated(f"read {bucket}/{key}"),
+            path.open("wb") as file,
+            closing(self.client.get_object(Bucket=bucket, Key=key, **condition)["Body"]) as body,
+        ):
+            for chunk in body.iter_chunks(_CHUNK_BYTES):
+                size_bytes += len(chunk)
+                if size_bytes > max_bytes:
+                    raise InvalidRequest("too_large", f"{key} has more than the allowed {max_bytes} bytes.")
+                digest.update(chunk)
+                file.write(chunk)
         return Downloaded(path, size_bytes, digest.hexdigest())
 
     def put_file(self, bucket: str, key: str, path: Path, *, mime: str, sha256: str) -> None:
@@ -166,10 +169,12 @@ class ObjectStore:
 
     def _sha256_of(self, bucket: str, key: str) -> str:
         digest = hashlib.sha256()
-        with _translated(f"read {bucket}/{key} back"):
-            with closing(self.client.get_object(Bucket=bucket, Key=key)["Body"]) as body:
-                for chunk in body.iter_chunks(_CHUNK_BYTES):
-                    digest.update(chunk)
+        with (
+            _translated(f"read {bucket}/{key} back"),
+            closing(self.client.get_object(Bucket=bucket, Key=key)["Body"]) as body,
+        ):
+            for chunk in body.iter_chunks(_CHUNK_BYTES):
+                digest.update(chunk)
         return digest.hexdigest()
 
 
@@ -201,4 +206,6 @@ def _translated(attempt: str) -> Iterator[None]:
             raise InvalidRequest("store_refused", found) from error
         raise StoreUnavailable(f"{found} Check the store's log and the credentials.") from error
     except (BotoCoreError, OSError) as error:
-        raise StoreUnavailable(f"Tried to {attempt}: {error}. Is the object store running? See `musicfp doctor`.") from error
+        raise StoreUnavailable(
+            f"Tried to {attempt}: {error}. Is the object store running? See `musicfp doctor`."
+        ) from error

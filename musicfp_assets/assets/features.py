@@ -33,8 +33,8 @@ def build_features(settings: Settings, registry: Registry) -> dg.AssetsDefinitio
         pool=FEATURE_POOL,
     )
     def features(context: dg.AssetExecutionContext, musicfp: MusicfpResource) -> Iterator[dg.AssetMaterialization]:
-        """Compute the selected features of a batch of tracks, each decoded once; fail at the end for those that failed."""
-        stage = musicfp.stage(context.run_id)
+        """Compute the selected features of a batch of tracks, each decoded once; fail at the end if some failed."""
+        stage = musicfp.stage(context.run.run_id)
         selected = {key.to_user_string(): versions[key.to_user_string()] for key in context.selected_asset_keys}
         failures = {}
         for outcome in analyse_batch(stage, context.partition_keys, selected):

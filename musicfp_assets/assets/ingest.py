@@ -76,7 +76,7 @@ _SPECS = [
 @dg.multi_asset(name="ingest", specs=_SPECS, backfill_policy=batched(MAX_BATCH_PARTITIONS), pool=INGEST_POOL)
 def ingest(context: dg.AssetExecutionContext, musicfp: MusicfpResource) -> Iterator[dg.AssetMaterialization]:
     """Decide a batch of submissions; the uploaded objects are deleted only when everything else is recorded."""
-    stage = musicfp.stage(context.run_id)
+    stage = musicfp.stage(context.run.run_id)
     for outcome in ingest_batch(stage, context.partition_keys):
         yield from _events(outcome)
         if outcome.submission.status == "ACCEPTED":

@@ -47,8 +47,8 @@ def build_transcodes(settings: Settings) -> dg.AssetsDefinition:
         pool=TRANSCODE_POOL,
     )
     def transcode(context: dg.AssetExecutionContext, musicfp: MusicfpResource) -> Iterator[dg.AssetMaterialization]:
-        """Make the selected assets of a batch of tracks, each track decoded once; fail at the end for those that failed."""
-        stage = musicfp.stage(context.run_id)
+        """Make the selected assets of a batch of tracks, each decoded once; fail at the end if some failed."""
+        stage = musicfp.stage(context.run.run_id)
         selected = {key.to_user_string(): versions[key.to_user_string()] for key in context.selected_asset_keys}
         failures = {}
         for outcome in transcode_batch(stage, context.partition_keys, selected):
@@ -66,7 +66,7 @@ def _profile_spec(profile: TranscodeProfile, *, code_version: str) -> dg.AssetSp
     return dg.AssetSpec(
         transcode_asset(profile),
         deps=[same_key(SOURCE_AUDIO)],
-        description=f"{profile.codec.upper()} in {profile.container}, {rate}; decoded again and compared with its source.",
+        description=f"{profile.codec.upper()} in {profile.container}, {rate}; decoded again and compared.",
         kinds={"ffmpeg", profile.codec},
         code_version=code_version,
         partitions_def=TRACKS,

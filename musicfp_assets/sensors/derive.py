@@ -1,7 +1,7 @@
 """The derive automation: one sensor per stage that requests runs for what tracks lack, and the one that tries again.
 
-Each asks the catalogue's work queue, whose cost is that of what is missing. (Dagster's automation conditions cost 0.08 ms
-per asset and partition at every tick, missing or not: minutes at 100,000 tracks.)
+Each asks the catalogue's work queue, whose cost is that of what is missing. (Dagster's automation conditions cost 0.08
+ms per asset and partition at every tick, missing or not: minutes at 100,000 tracks.)
 """
 
 from collections.abc import Mapping
@@ -14,7 +14,7 @@ from musicfp.catalog.derivations import PendingTrack
 from musicfp.catalog.engine import Database
 from musicfp_assets.partitions import TRACKS
 from musicfp_assets.resources import MusicfpResource
-from musicfp_assets.run_ranges import first_stretch, has_unfinished_run, range_request
+from musicfp_assets.run_ranges import first_stretch, has_unfinished_run, must_wait, range_request
 
 TICK_INTERVAL_S = 2
 RETRY_INTERVAL_S = 15
@@ -27,8 +27,13 @@ def build_derive_sensor(
     stage_versions: Mapping[str, str],
     all_versions: Mapping[str, str],
     max_tracks: int,
+    fed_by: str,
 ) -> dg.SensorDefinition:
-    """Return the sensor of one stage: `stage_versions` are its assets, `all_versions` those of every stage."""
+    """Return the sensor of one stage.
+
+    `stage_versions` are its assets, `all_versions` those of every stage. While a run of the job `fed_by` still brings
+    tracks, a batch that is not full waits for them: starting a run costs 3 CPU seconds.
+    """
 
     @dg.sensor(
         name=name,
@@ -42,9 +47,13 @@ def build_derive_sensor(
         changed = _bring_up_to_date(database, all_versions)
         if changed:
             context.log.info("queued for all tracks: %s", ", ".join(changed))
-        if has_unfinished_run(context.instance, job.name):
+        if must_wait(context.instance, job.name):
             return dg.SensorResult()
-        return _request(context, database, stage_versions, limit=max_tracks)
+        with database.read() as session:
+            pending = derivations.pending(session, stage_versions, limit_tracks=max_tracks)
+        if not pending or (len(pending) < max_tracks and has_unfinished_run(context.instance, fed_by)):
+            return dg.SensorResult()
+        return _request(context.instance, pending, max_tracks=max_tracks)
 
     return derive_sensor
 
@@ -76,18 +85,12 @@ def _bring_up_to_date(database: Database, versions: Mapping[str, str]) -> list[s
         return derivations.bring_up_to_date(session, versions)
 
 
-def _request(
-    context: dg.SensorEvaluationContext, database: Database, versions: Mapping[str, str], *, limit: int
-) -> dg.SensorResult:
-    with database.read() as session:
-        pending = derivations.pending(session, versions, limit_tracks=limit)
-    if not pending:
-        return dg.SensorResult()
+def _request(instance: dg.DagsterInstance, pending: list[PendingTrack], *, max_tracks: int) -> dg.SensorResult:
     alike = _lacking_the_same(pending)
-    known = TRACKS.get_partition_keys(dynamic_partitions_store=context.instance)
+    known = TRACKS.get_partition_keys(dynamic_partitions_store=instance)
     already = set(known)
     new_keys = [each.track_id for each in pending if each.track_id not in already]
-    batch = first_stretch({each.track_id for each in alike}, [*known, *new_keys], max_keys=limit)
+    batch = first_stretch({each.track_id for each in alike}, [*known, *new_keys], max_keys=max_tracks)
     request = range_request(batch, asset_selection=[dg.AssetKey(asset) for asset in sorted(alike[0].assets)])
     return dg.SensorResult(
         run_requests=[request],

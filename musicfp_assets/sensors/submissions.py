@@ -18,26 +18,40 @@ from musicfp_assets.assets.ingest import SUBMISSION
 from musicfp_assets.metadata import seconds
 from musicfp_assets.partitions import SUBMISSIONS
 from musicfp_assets.resources import MusicfpResource
-from musicfp_assets.run_ranges import first_stretch, has_unfinished_run, range_request
+from musicfp_assets.run_ranges import first_stretch, must_wait, range_request
 
 TICK_INTERVAL_S = 2
 # The whole bucket holds what waits and what was rejected of late; other tools' files are found only by listing it.
 COMPLETE_PASS_INTERVAL_S = 20
+# While uploads keep coming in, a run waits this long for more of them: starting one costs 3 CPU seconds.
+GATHER_S = 8
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where the next cheap listing starts, and when the whole bucket was last listed (seconds since 1970)."""
+    """Where the next cheap listing starts; when the whole bucket was last listed, and since when uploads keep coming.
+
+    Times are seconds since 1970; 0 in `gathering_since` means that nothing new came at the last tick.
+    """
 
     after: str = ""
     complete_pass_at: float = 0.0
+    gathering_since: float = 0.0
+
+    def is_gathering(self, now: float) -> bool:
+        """Whether uploads came in just now and a run had better wait for the next tick."""
+        return self.gathering_since > 0 and now - self.gathering_since < GATHER_S
 
     @classmethod
     def parse(cls, text: str | None) -> "Cursor":
         """Read a stored cursor; one that cannot be read starts over, which costs a listing and loses nothing."""
         try:
             stored = json.loads(text or "{}")
-            return cls(str(stored.get("after", "")), float(stored.get("complete_pass_at", 0.0)))
+            return cls(
+                str(stored.get("after", "")),
+                float(stored.get("complete_pass_at", 0.0)),
+                float(stored.get("gathering_since", 0.0)),
+            )
         except (TypeError, ValueError, AttributeError):
             return cls()
 
@@ -57,10 +71,11 @@ def build_submission_sensor(ingest_job: UnresolvedAssetJobDefinition) -> dg.Sens
         cursor = _discover(stage, Cursor.parse(context.cursor))
         requests: list[dg.RunRequest] = []
         new_keys: list[str] = []
-        if not has_unfinished_run(context.instance, ingest_job.name):
+        if not must_wait(context.instance, ingest_job.name):
             with stage.database.read() as session:
                 due = submissions.due_for_ingest(session, limit=stage.settings.ingest_batch_tracks)
-            if due:
+            is_full = len(due) == stage.settings.ingest_batch_tracks
+            if due and (is_full or not cursor.is_gathering(time.time())):
                 known = SUBMISSIONS.get_partition_keys(dynamic_partitions_store=context.instance)
                 new_keys = _unknown(due, known)
                 batch = first_stretch(set(due), [*known, *new_keys], max_keys=stage.settings.ingest_batch_tracks)
@@ -81,7 +96,11 @@ def _discover(stage: StageContext, cursor: Cursor) -> Cursor:
     found = discover(stage.database, stage.store, stage.settings, after=cursor.after, complete=complete)
     if complete:
         expire_overdue_uploads(stage.database, stage.store, stage.settings)
-    return Cursor(found.after, now if complete else cursor.complete_pass_at)
+    return Cursor(
+        found.after,
+        now if complete else cursor.complete_pass_at,
+        (cursor.gathering_since or now) if found.submission_ids else 0.0,
+    )
 
 
 def _unknown(keys: Sequence[str], known: Sequence[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """A musicfp of each test's own, as Dagster's processes see it: through the environment."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import dagster as dg
 import pytest
@@ -25,7 +26,7 @@ class Orchestra:
     instance: dg.DagsterInstance
     stage: StageContext
 
-    def run(self, job: str, keys: list[str], *, assets: list[str] | None = None) -> dg.ExecuteInProcessResult:
+    def run(self, job: str, keys: Sequence[str], *, assets: list[str] | None = None) -> dg.ExecuteInProcessResult:
         """Run a job over neighbouring partitions, as the daemon does for a sensor's request."""
         selection = [dg.AssetKey(each) for each in assets] if assets is not None else None
         return self.definitions.resolve_job_def(job).execute_in_process(
@@ -42,8 +43,8 @@ class Orchestra:
         )
         return {key: status.value for key, status in (found or {}).items() if status is not None}
 
-    def events(self, asset: str) -> Mapping[str, dg.AssetMaterialization]:
-        """Return the newest materialization of each partition of an asset."""
+    def events(self, asset: str) -> Mapping[str, Any]:
+        """Return the newest materialization of each partition of an asset; Any, because metadata may hold anything."""
         records = self.instance.fetch_materializations(dg.AssetKey(asset), limit=500, ascending=True).records
         found = [record.asset_materialization for record in records]
         return {each.partition: each for each in found if each is not None and each.partition is not None}

@@ -61,10 +61,22 @@ def make_copies(songs: list[Song], directory: Path) -> None:
     directory.mkdir()
     tags = ("-metadata", "title=A copy", "-metadata", "artist=Somebody")
     for number, song in enumerate(songs[:N_COPIES]):
-        ffmpeg("-i", str(song.path), *tags, "-c:a", "libmp3lame", "-b:a", "96k", str(directory / f"reencoded-{number}.mp3"))
+        ffmpeg(
+            "-i", str(song.path), *tags, "-c:a", "libmp3lame", "-b:a", "96k", str(directory / f"reencoded-{number}.mp3")
+        )
     for number, song in enumerate(songs[N_COPIES : 2 * N_COPIES]):
         cut = ("-ss", str(TRIMMED_HEAD_S), "-t", str(SONG_LENGTH_S - 2 * TRIMMED_HEAD_S))
-        ffmpeg(*cut, "-i", str(song.path), *tags, "-c:a", "libopus", "-b:a", "64k", str(directory / f"trimmed-{number}.opus"))
+        ffmpeg(
+            *cut,
+            "-i",
+            str(song.path),
+            *tags,
+            "-c:a",
+            "libopus",
+            "-b:a",
+            "64k",
+            str(directory / f"trimmed-{number}.opus"),
+        )
 
 
 def make_broken_files(song: Path, directory: Path) -> None:
@@ -184,7 +196,8 @@ def test_transcodes_play_and_features_have_values(catalogue: Catalogue) -> None:
     """Every transcode's URL answers with audio of the right length; ordinary music has key, tempo and loudness."""
     tracks = all_tracks(
         catalogue.stack,
-        "title durationSeconds transcodes { profile sizeBytes durationSeconds url } features { name value text status reason }",
+        "title durationSeconds transcodes { profile sizeBytes durationSeconds url } "
+        "features { name value text status reason }",
     )
     for track in tracks:
         for transcode in track["transcodes"]:

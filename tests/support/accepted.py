@@ -29,9 +29,7 @@ def accept_track(database: Database, number: int, *, source: str | None = None, 
     return submission_id
 
 
-def accept_within(
-    session: Session, submission: SubmissionRow, *, source: str, related_to: str | None = None
-) -> None:
+def accept_within(session: Session, submission: SubmissionRow, *, source: str, related_to: str | None = None) -> None:
     """Make a track of a submission in a transaction of the caller's."""
     digest = sha256(source.encode()).hexdigest()
     track = TrackRow(

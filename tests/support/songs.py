@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from audio_samples import encode, music_samples, write_wav
+
+from tests.audio_samples import encode, music_samples, write_wav
 
 SONG_S = 24.0
 _RATE_HZ = 44100

@@ -1,4 +1,4 @@
-"""A real object store of our own for the tests: the embedded one, with its flags and secrets, on free loopback ports."""
+"""A real object store of our own for the tests: the embedded one, with its flags and secrets, on free ports."""
 
 import asyncio
 import shutil

@@ -16,7 +16,7 @@ from musicfp.features.registry import load_builtin
 from musicfp.pipeline import transcoding
 from musicfp.pipeline.analysis import analyse_batch
 from musicfp.pipeline.context import StageContext
-from musicfp.pipeline.derived_tracks import MAX_ATTEMPTS
+from musicfp.pipeline.derived_tracks import MAX_ATTEMPTS, AskedTrack
 from musicfp.pipeline.transcoding import MAX_BIT_ERROR_RATE, transcode_batch
 from musicfp.pipeline.versions import SOURCE_AUDIO, feature_versions, transcode_versions
 from musicfp.store.objects import ObjectStore
@@ -132,7 +132,7 @@ def test_what_nobody_foresaw_in_one_track_is_tried_again_later(
     bad, good = _accepted(stage, songs.song(1), songs.song(2))
     make = transcoding._make
 
-    def break_one(context: StageContext, asked: transcoding.AskedTrack, directory: Path) -> object:
+    def break_one(context: StageContext, asked: AskedTrack, directory: Path) -> object:
         if asked.track.id == bad:
             raise ZeroDivisionError("nobody thought of this")
         return make(context, asked, directory)
@@ -209,9 +209,7 @@ def test_a_crash_while_transcoding_leaves_what_the_next_run_finishes(
     assert list(stage.settings.scratch_path.iterdir()) == []
 
 
-def test_features_are_computed_for_a_batch(
-    stage: StageContext, songs: SongFolder, features: Mapping[str, str]
-) -> None:
+def test_features_are_computed_for_a_batch(stage: StageContext, songs: SongFolder, features: Mapping[str, str]) -> None:
     """All values of each selected extractor, with who computed them; a damaged source fails alone."""
     good, damaged = _accepted(stage, songs.song(1), songs.song(2))
     _damage_source(stage, damaged, b"x")

@@ -89,7 +89,8 @@ def test_a_long_name_is_cut(stage: StageContext) -> None:
     assert 0 < len(row.filename) <= 255
 
 
-def test_a_large_file_goes_up_in_parts(stage: StageContext, small_parts: None) -> None:
+@pytest.mark.usefixtures("small_parts")
+def test_a_large_file_goes_up_in_parts(stage: StageContext) -> None:
     """Each part has a URL; completing joins them, and completing again is harmless."""
     ticket = _request(stage, size_bytes=11 * MIB)
     assert ticket.parts is not None
@@ -104,7 +105,8 @@ def test_a_large_file_goes_up_in_parts(stage: StageContext, small_parts: None) -
     assert (row.status, row.size_bytes) == ("RECEIVED", 11 * MIB)
 
 
-def test_wrong_parts_are_refused_and_can_be_corrected(stage: StageContext, small_parts: None) -> None:
+@pytest.mark.usefixtures("small_parts")
+def test_wrong_parts_are_refused_and_can_be_corrected(stage: StageContext) -> None:
     """Missing, doubled and foreign parts and wrong ETags; after that the right ones still work."""
     ticket = _request(stage, size_bytes=7 * MIB)
     assert ticket.parts is not None
@@ -141,7 +143,8 @@ def _expire(stage: StageContext, submission_id: str) -> None:
         session.get_one(SubmissionRow, submission_id).upload_expires_at = utc_now() - timedelta(seconds=1)
 
 
-def test_an_upload_that_never_came_expires_with_its_parts(stage: StageContext, small_parts: None) -> None:
+@pytest.mark.usefixtures("small_parts")
+def test_an_upload_that_never_came_expires_with_its_parts(stage: StageContext) -> None:
     """Parts that were sent are thrown away, and the ticket cannot be completed any more."""
     ticket = _request(stage, size_bytes=7 * MIB)
     assert ticket.parts is not None
@@ -158,7 +161,8 @@ def test_an_upload_that_never_came_expires_with_its_parts(stage: StageContext, s
     assert raised.value.code == "expired"
 
 
-def test_parts_that_the_store_has_thrown_away_ask_for_a_new_upload(stage: StageContext, small_parts: None) -> None:
+@pytest.mark.usefixtures("small_parts")
+def test_parts_that_the_store_has_thrown_away_ask_for_a_new_upload(stage: StageContext) -> None:
     """The bucket's own rule may be first."""
     ticket = _request(stage, size_bytes=7 * MIB)
     assert ticket.parts is not None

@@ -185,7 +185,10 @@ def test_bytes_damaged_on_the_wire_are_not_stored(any_store: ObjectStore, bucket
 
 @pytest.mark.parametrize("is_damaged", [False, True])
 def test_a_store_that_confirms_nothing_is_read_back(
-    object_store: ObjectStore, bucket: str, file: Path, is_damaged: bool  # noqa: FBT001 - a parameter of the test
+    object_store: ObjectStore,
+    bucket: str,
+    file: Path,
+    is_damaged: bool,
 ) -> None:
     """Some S3s ignore the checksum: then the stored bytes are hashed."""
 

@@ -15,9 +15,7 @@ from musicfp.audio import sniff
 from musicfp.audio.probe import probe
 from musicfp.audio.sniff import require_format
 from musicfp.audio.tags import (
-    MAX_VALUE_CHARS,
     MAX_VALUES_PER_NAME,
-    clean_text,
     missing_tag_problems,
     read_tags,
     track_tags,
@@ -116,24 +114,6 @@ def test_pictures_are_never_kept(sample: Sample, tmp_path: Path) -> None:
     tags = read_tags(path, fmt=sniff.FLAC)
     assert "picture" not in {name for name, _ in tags.values}
     assert sum(len(value) for _, value in tags.values) < 100
-
-
-@pytest.mark.parametrize(
-    ("text", "clean"),
-    [
-        ("a\0b", "ab"),
-        ("a\nb\t c\u00a0 d", "a b c d"),
-        ("\x1b[31mred\x9b", "[31mred"),
-        ("abc\u202edef\u2066", "abcdef"),
-        ("e\u0301tude", "étude"),
-        ("\ud800x", "x"),
-        ("\u0646\u0627\u0645\u200c\u0647", "\u0646\u0627\u0645\u200c\u0647"),
-        ("\0\u202e \n", ""),
-        ("x" * 1_000_000, "x" * MAX_VALUE_CHARS),
-    ],
-)
-def test_text_is_cleaned(text: str, clean: str) -> None:
-    assert clean_text(text) == clean
 
 
 def test_the_number_of_values_is_bounded() -> None:

@@ -35,13 +35,13 @@ def test_accepting_makes_everything_at_once(database: Database) -> None:
 def test_a_failure_in_the_middle_leaves_nothing(database: Database) -> None:
     """An exception after all rows were added undoes all of them: the submission waits as before."""
     submission_id = received(database, 1)
-    with pytest.raises(RuntimeError), database.exclusive() as session:
+    with pytest.raises(RuntimeError), database.exclusive() as session:  # noqa: PT012 - the whole block is undone
         accept_within(session, session.get_one(SubmissionRow, submission_id), source="x")
         session.flush()
         raise RuntimeError
     with database.read() as session:
         for table in (TrackRow, TrackTagRow, FingerprintRow, VerdictRow, DerivationRow):
-            assert session.exec(select(table)).all() == []  # type: ignore[call-overload]
+            assert session.exec(select(table)).all() == []
         assert session.get_one(SubmissionRow, submission_id).status == "RECEIVED"
 
 
@@ -86,9 +86,7 @@ def test_a_deleted_track_takes_its_parts_with_it(database: Database) -> None:
     duplicate = received(database, 2)
     with database.write() as session:
         row = session.get_one(SubmissionRow, duplicate)
-        acceptance.conclude(
-            session, row, "DUPLICATE", verdict_of(duplicate, "DUPLICATE", matched_track_id=track_id)
-        )
+        acceptance.conclude(session, row, "DUPLICATE", verdict_of(duplicate, "DUPLICATE", matched_track_id=track_id))
     with database.write() as session:
         session.exec(delete(TrackRow).where(col(TrackRow.id) == track_id))
     with database.read() as session:

@@ -24,10 +24,8 @@ def test_now_is_in_utc() -> None:
 
 def test_a_write_is_kept_whole_or_not_at_all(database: Database) -> None:
     """What was added before an exception is gone after it."""
-    with pytest.raises(RuntimeError), database.write() as session:
-        session.add(
-            SubmissionRow(id=seed_id(1), status="RECEIVED", filename="a", object_key="a", created_at=utc_now())
-        )
+    with pytest.raises(RuntimeError), database.write() as session:  # noqa: PT012 - the whole block is undone
+        session.add(SubmissionRow(id=seed_id(1), status="RECEIVED", filename="a", object_key="a", created_at=utc_now()))
         session.flush()
         raise RuntimeError
     with database.read() as session:
@@ -63,7 +61,9 @@ def _insert_if_absent(database: Database, number: int, started: threading.Barrie
         if session.exec(select(SubmissionRow)).first() is not None:
             return False
         session.add(
-            SubmissionRow(id=seed_id(number), status="RECEIVED", filename="a", object_key=f"{number}", created_at=utc_now())
+            SubmissionRow(
+                id=seed_id(number), status="RECEIVED", filename="a", object_key=f"{number}", created_at=utc_now()
+            )
         )
         return True
 
@@ -107,9 +107,7 @@ def test_an_exclusive_block_waits_until_the_one_before_is_over(database: Databas
 def test_readers_are_not_held_up_by_a_writer(database: Database) -> None:
     """A query answers while another transaction writes, with what was committed before."""
     with database.exclusive() as writing:
-        writing.add(
-            SubmissionRow(id=seed_id(1), status="RECEIVED", filename="a", object_key="a", created_at=utc_now())
-        )
+        writing.add(SubmissionRow(id=seed_id(1), status="RECEIVED", filename="a", object_key="a", created_at=utc_now()))
         writing.flush()
         with database.read() as reading:
             assert reading.exec(select(SubmissionRow)).all() == []

@@ -174,9 +174,14 @@ def test_reopening_forgets_the_decision(database: Database) -> None:
     assert _due(database) == [submission_id]
 
 
-@pytest.mark.parametrize(("etag", "status", "expected"), [("e", None, True), ("other", None, False), ("e", "FAILED", False)])
+@pytest.mark.parametrize(
+    ("etag", "status", "expected"), [("e", None, True), ("other", None, False), ("e", "FAILED", False)]
+)
 def test_a_submission_that_changed_since_it_was_read_waits_no_more(
-    database: Database, etag: str, status: str | None, expected: bool  # noqa: FBT001 - a parameter of the test
+    database: Database,
+    etag: str,
+    status: str | None,
+    expected: bool,
 ) -> None:
     """Deciding on what was read before would lose a replaced file or undo another's decision."""
     submission_id = received(database, 1)

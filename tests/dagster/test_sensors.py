@@ -1,0 +1,279 @@
+"""The sensors, called as the daemon calls them, with the real store and both databases."""
+
+import json
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from datetime import timedelta
+from pathlib import Path
+
+import dagster as dg
+import pytest
+from dagster._core.test_utils import create_run_for_test
+
+from musicfp.catalog import derivations, relations
+from musicfp.catalog.derivations import Failure
+from musicfp.catalog.engine import utc_now
+from musicfp.catalog.tables import SubmissionRow
+from musicfp.features.registry import REGISTRY, load_builtin
+from musicfp.pipeline.versions import feature_versions, transcode_versions
+from musicfp.settings import Settings
+from musicfp_assets import housekeeping
+from musicfp_assets.definitions import FEATURE_JOB, INGEST_JOB, TRANSCODE_JOB, build_definitions
+from musicfp_assets.resources import MusicfpResource
+from musicfp_assets.run_ranges import first_stretch, has_unfinished_run
+from musicfp_assets.sensors.submissions import GATHER_S, Cursor
+from tests.dagster.conftest import Orchestra
+from tests.support.accepted import accept_track
+from tests.support.ingesting import drop, ingest_all, keys_in, submission_of, upload
+from tests.support.songs import SongFolder
+
+RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
+MY_FEATURES = """
+from musicfp.features.registry import FeatureSpec, extractor
+from musicfp.features.values import measured
+@extractor(name="samples", version="7", description="How many samples there are.",
+           values=(FeatureSpec("test.samples", unit=None, description="Number of samples."),))
+def samples(audio): yield measured("test.samples", float(len(audio.mono_44k)))
+"""
+
+
+def _tick(orchestra: Orchestra, name: str, cursor: str | None = None) -> dg.SensorResult:
+    """Evaluate a sensor and add the partitions that it asks for, as the daemon does before it creates runs."""
+    sensor = next(each for each in orchestra.definitions.sensors or () if each.name == name)
+    resources = {"musicfp": MusicfpResource()}
+    with dg.build_sensor_context(instance=orchestra.instance, cursor=cursor, resources=resources) as context:
+        result = sensor(context)
+    if isinstance(result, dg.SkipReason):
+        return dg.SensorResult(skip_reason=result)
+    assert isinstance(result, dg.SensorResult)
+    for request in result.dynamic_partitions_requests or ():
+        orchestra.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+    return result
+
+
+def _quiet_tick(orchestra: Orchestra, cursor: str | None = None) -> dg.SensorResult:
+    """Evaluate the submission sensor until nothing new comes in, which is when it asks for a run that is not full."""
+    first = _tick(orchestra, "submission_sensor", cursor)
+    return first if first.run_requests else _tick(orchestra, "submission_sensor", first.cursor)
+
+
+def _range_of(result: dg.SensorResult) -> tuple[str, str] | None:
+    if not result.run_requests:
+        return None
+    (request,) = result.run_requests
+    return request.tags[RANGE_START], request.tags[RANGE_END]
+
+
+def _assets_of(result: dg.SensorResult) -> set[str]:
+    (request,) = result.run_requests or ()
+    return {key.to_user_string() for key in request.asset_selection or ()}
+
+
+def _all_done(orchestra: Orchestra, track_id: str, versions: dict[str, str]) -> None:
+    with orchestra.stage.database.write() as session:
+        derivations.mark_done(session, track_id, versions)
+
+
+def test_uploads_become_partitions_arrivals_and_one_run(orchestra: Orchestra, songs: SongFolder) -> None:
+    """Tickets and direct drops together; the range is in the order in which the partitions were added."""
+    first = upload(orchestra.stage, songs.song(1))
+    second = upload(orchestra.stage, songs.song(2))
+    drop(orchestra.stage, songs.short(), "from another tool.flac")
+    result = _quiet_tick(orchestra)
+    keys = orchestra.instance.get_dynamic_partitions("submissions")
+    assert keys[:2] == [first, second]
+    assert len(keys) == 3
+    assert _range_of(result) == (keys[0], keys[-1])
+    arrivals = {each.partition: each for each in result.asset_events}
+    assert set(arrivals) == set(keys)
+    assert arrivals[first].metadata["filename"].value == "song-1.flac"
+    assert orchestra.run(INGEST_JOB, keys).success
+    assert _range_of(_quiet_tick(orchestra, result.cursor)) is None
+
+
+def test_only_one_ingest_run_is_asked_for_at_a_time(orchestra: Orchestra, songs: SongFolder) -> None:
+    """What arrives meanwhile is recorded and comes with the next run."""
+    upload(orchestra.stage, songs.song(1))
+    run = create_run_for_test(orchestra.instance, job_name=INGEST_JOB, status=dg.DagsterRunStatus.NOT_STARTED)
+    assert has_unfinished_run(orchestra.instance, INGEST_JOB)
+    busy = _quiet_tick(orchestra)
+    assert (_range_of(busy), list(busy.asset_events)) == (None, [])
+    orchestra.instance.report_run_canceled(run)
+    assert not has_unfinished_run(orchestra.instance, INGEST_JOB)
+    assert _range_of(_quiet_tick(orchestra, busy.cursor)) is not None
+
+
+def test_a_batch_is_bounded_and_the_rest_follows(
+    orchestra: Orchestra, songs: SongFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As many as settings say."""
+    monkeypatch.setenv("MUSICFP_INGEST_BATCH_TRACKS", "2")
+    keys = [upload(orchestra.stage, songs.file(f"{n}.mp3", b"text" * 99)) for n in range(3)]
+    result = _quiet_tick(orchestra)
+    assert _range_of(result) == (keys[0], keys[1])
+    assert orchestra.run(INGEST_JOB, keys[:2]).success
+    assert _range_of(_quiet_tick(orchestra, result.cursor)) == (keys[2], keys[2])
+
+
+def test_a_submission_that_is_put_off_splits_the_range(orchestra: Orchestra, songs: SongFolder) -> None:
+    """A range covers neighbours only: what waits in between is not run over."""
+    keys = [upload(orchestra.stage, songs.file(f"{n}.mp3", b"text" * 99)) for n in range(3)]
+    _quiet_tick(orchestra)
+    with orchestra.stage.database.write() as session:
+        session.get_one(SubmissionRow, keys[1]).next_attempt_at = utc_now() + timedelta(hours=1)
+    result = _quiet_tick(orchestra)
+    assert _range_of(result) == (keys[0], keys[0])
+    assert not result.dynamic_partitions_requests
+
+
+def test_a_run_waits_while_uploads_keep_coming_in_but_not_for_ever(orchestra: Orchestra, songs: SongFolder) -> None:
+    """Starting a run for each of many uploads would cost more than the uploads; nobody waits longer than the limit."""
+    first = upload(orchestra.stage, songs.file("1.mp3", b"1" * 99))
+    result = _tick(orchestra, "submission_sensor")
+    assert (_range_of(result), list(result.asset_events)) == (None, [])
+    second = upload(orchestra.stage, songs.file("2.mp3", b"2" * 99))
+    result = _tick(orchestra, "submission_sensor", result.cursor)
+    assert _range_of(result) is None
+    upload(orchestra.stage, songs.file("3.mp3", b"3" * 99))
+    cursor = Cursor.parse(result.cursor)
+    waited_long = replace(cursor, gathering_since=cursor.gathering_since - GATHER_S)
+    result = _tick(orchestra, "submission_sensor", json.dumps(asdict(waited_long)))
+    assert orchestra.instance.get_dynamic_partitions("submissions")[:2] == [first, second]
+    assert _range_of(result) is not None
+
+
+@pytest.mark.parametrize("stored", [None, "", "nonsense", "[]", "{}", '{"after": 5, "complete_pass_at": "x"}', "7"])
+def test_a_cursor_that_cannot_be_read_starts_over(stored: str | None) -> None:
+    """It costs a listing and loses nothing."""
+    assert Cursor.parse(stored).complete_pass_at == 0.0
+
+
+def test_the_cursor_is_kept_between_ticks(orchestra: Orchestra, songs: SongFolder) -> None:
+    """The next cheap pass starts behind what was found."""
+    submission_id = upload(orchestra.stage, songs.song(1))
+    result = _quiet_tick(orchestra)
+    stored = json.loads(result.cursor or "")
+    assert stored["after"] == submission_of(orchestra.stage, submission_id).object_key
+    assert Cursor.parse(result.cursor).complete_pass_at > 0
+
+
+@pytest.mark.parametrize(
+    ("wanted", "expected"),
+    [("abc", "abc"), ("bc", "bc"), ("abde", "ab"), ("e", "e"), ("", ""), ("acde", "a"), ("abcde", "abc"), ("xc", "c")],
+)
+def test_a_stretch_ends_at_the_first_gap(wanted: str, expected: str) -> None:
+    """Up to three neighbours of a, b, c, d, e."""
+    assert first_stretch(set(wanted), "abcde", max_keys=3) == list(expected)
+
+
+def test_accepted_tracks_are_derived_by_both_stages(orchestra: Orchestra, songs: SongFolder) -> None:
+    """One range of all of each stage's assets; keys that the ingest run did not add are added."""
+    _tick(orchestra, "transcode_sensor")
+    keys = [each.submission.id for each in ingest_all(orchestra.stage, songs.song(1), songs.song(2))]
+    transcodes, features = _tick(orchestra, "transcode_sensor"), _tick(orchestra, "feature_sensor")
+    assert orchestra.instance.get_dynamic_partitions("tracks") == keys
+    assert _range_of(transcodes) == _range_of(features) == (keys[0], keys[1])
+    assert _assets_of(transcodes) == set(transcode_versions(orchestra.stage.settings))
+    assert _assets_of(features) == set(feature_versions(REGISTRY))
+    create_run_for_test(orchestra.instance, job_name=TRANSCODE_JOB, status=dg.DagsterRunStatus.STARTED)
+    assert _range_of(_tick(orchestra, "transcode_sensor")) is None
+    assert _range_of(_tick(orchestra, "feature_sensor")) is not None
+
+
+def test_a_batch_that_is_not_full_waits_for_the_run_that_brings_more(
+    orchestra: Orchestra, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As long as ingest works; a full batch goes at once."""
+    _tick(orchestra, "transcode_sensor")
+    keys = [accept_track(orchestra.stage.database, number) for number in range(2)]
+    run = create_run_for_test(orchestra.instance, job_name=INGEST_JOB, status=dg.DagsterRunStatus.STARTED)
+    assert _range_of(_tick(orchestra, "transcode_sensor")) is None
+    monkeypatch.setenv("MUSICFP_DERIVE_BATCH_TRACKS", "2")
+    definitions = build_definitions(Settings.from_env(), REGISTRY)
+    small = Orchestra(definitions, orchestra.instance, orchestra.stage)
+    assert _range_of(_tick(small, "transcode_sensor")) == (keys[0], keys[1])
+    orchestra.instance.report_run_canceled(run)
+    assert _range_of(_tick(orchestra, "transcode_sensor")) == (keys[0], keys[1])
+
+
+def test_tracks_that_lack_something_else_are_left_for_the_next_run(orchestra: Orchestra) -> None:
+    """One run makes the same assets for all its tracks, so nothing that is there is planned again."""
+    _tick(orchestra, "transcode_sensor")
+    database = orchestra.stage.database
+    keys = [accept_track(database, number) for number in range(4)]
+    versions = transcode_versions(orchestra.stage.settings)
+    _all_done(orchestra, keys[1], {"source_audio": versions["source_audio"]})
+    first = _tick(orchestra, "transcode_sensor")
+    assert (_range_of(first), _assets_of(first)) == ((keys[0], keys[0]), set(versions))
+    for key in (keys[0], keys[2], keys[3]):
+        _all_done(orchestra, key, versions)
+    second = _tick(orchestra, "transcode_sensor")
+    assert (_range_of(second), _assets_of(second)) == ((keys[1], keys[1]), set(versions) - {"source_audio"})
+    _all_done(orchestra, keys[1], versions)
+    assert _range_of(_tick(orchestra, "transcode_sensor")) is None
+
+
+def test_failures_are_asked_for_again_when_their_time_has_come(orchestra: Orchestra) -> None:
+    """A failed track causes no run by itself; the retry sensor queues it by its date."""
+    _tick(orchestra, "transcode_sensor")
+    versions = transcode_versions(orchestra.stage.settings)
+    later, due = (accept_track(orchestra.stage.database, number) for number in range(2))
+    with orchestra.stage.database.write() as session:
+        for key, seconds in ((later, 600), (due, -1)):
+            at = utc_now() + timedelta(seconds=seconds)
+            derivations.mark_failed(session, key, versions, Failure("x", "It broke.", at))
+    assert _range_of(_tick(orchestra, "transcode_sensor")) is None
+    assert str(len(versions)) in str(_tick(orchestra, "retry_sensor").skip_reason)
+    assert _range_of(_tick(orchestra, "transcode_sensor")) == (due, due)
+
+
+@pytest.fixture
+def my_features(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A module of a user with one extractor."""
+    (tmp_path / "my_features.py").write_text(MY_FEATURES)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    yield "my_features"
+    REGISTRY._extractors.pop("samples", None)
+    sys.modules.pop("my_features", None)
+
+
+def test_a_new_feature_is_made_for_all_existing_tracks_in_one_run(
+    orchestra: Orchestra, songs: SongFolder, my_features: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Five lines in a module of one's own: an asset, queued for what is there, computed, in the catalogue."""
+    _tick(orchestra, "feature_sensor")
+    keys = [each.submission.id for each in ingest_all(orchestra.stage, songs.song(1), songs.song(2))]
+    _tick(orchestra, "feature_sensor")
+    for key in keys:
+        _all_done(orchestra, key, feature_versions(REGISTRY))
+    assert _range_of(_tick(orchestra, "feature_sensor")) is None
+
+    monkeypatch.setenv("MUSICFP_FEATURE_MODULES", my_features)
+    stage = MusicfpResource().stage("test")
+    definitions = build_definitions(stage.settings, load_builtin())
+    extended = Orchestra(definitions, orchestra.instance, stage)
+    result = _tick(extended, "feature_sensor")
+    assert (_range_of(result), _assets_of(result)) == ((keys[0], keys[1]), {"feature_samples"})
+    assert extended.run(FEATURE_JOB, keys, assets=["feature_samples"]).success
+    assert set(extended.events("feature_samples")) == set(keys)
+    with stage.database.read() as session:
+        rows = relations.features(session, keys)
+    for key in keys:
+        (row,) = [row for row in rows[key] if row.name == "test.samples"]
+        assert (row.value, row.version) == (24.0 * 44100, "7")
+    stage.store.client.close()
+
+
+def test_the_expiry_job_does_the_housekeeping(orchestra: Orchestra, songs: SongFolder) -> None:
+    """Overdue tickets end, decided objects go; running it again is harmless."""
+    overdue = upload(orchestra.stage, songs.song(1))
+    row = submission_of(orchestra.stage, overdue)
+    orchestra.stage.store.delete(orchestra.stage.settings.submission_bucket, row.object_key)
+    with orchestra.stage.database.write() as session:
+        session.get_one(SubmissionRow, overdue).upload_expires_at = utc_now() - timedelta(seconds=1)
+    for _ in range(2):
+        resources = {"musicfp": MusicfpResource()}
+        assert housekeeping.expiry_job.execute_in_process(instance=orchestra.instance, resources=resources).success
+    assert submission_of(orchestra.stage, overdue).status == "EXPIRED"
+    assert keys_in(orchestra.stage, orchestra.stage.settings.submission_bucket) == []
