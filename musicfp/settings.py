@@ -64,8 +64,8 @@ class Settings:
         transcode_bucket = env.text("MUSICFP_TRANSCODE_BUCKET", "musicfp-transcodes")
         if submission_bucket in {source_bucket, transcode_bucket}:
             raise SettingsError(
-                f"MUSICFP_SUBMISSION_BUCKET is {submission_bucket!r}, which also keeps the catalogue. Submissions expire "
-                "after MUSICFP_SUBMISSION_TTL_DAYS; give them a bucket of their own."
+                f"MUSICFP_SUBMISSION_BUCKET is {submission_bucket!r}, which also keeps the catalogue. Submissions "
+                "expire after MUSICFP_SUBMISSION_TTL_DAYS; give them a bucket of their own."
             )
         return cls(
             home=home,

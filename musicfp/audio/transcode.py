@@ -23,11 +23,12 @@ from musicfp.errors import MusicfpError, SubmissionRejected, WorkerLost
 LOGGER = logging.getLogger(__name__)
 
 CHECK_RATE_HZ = 11025  # what Chromaprint works at; enough for a picture
+CHECK_CHANNELS = 2  # also of mono: channels that cancel out must not be mixed before somebody has looked at them
 TRANSCODE_LIMITS = ProcessLimits(
     wall_s=7200, cpu_s=3600, address_space_bytes=3 << 30, output_file_bytes=8 << 30, stdout_bytes=1 << 16
 )
 MAX_TAG_CHARS = 500  # per value: all of them are arguments of one command line, once for each profile
-_S16_BYTES = 2
+_FRAME_BYTES = 2 * CHECK_CHANNELS  # int16
 _HASH_CHUNK_BYTES = 1 << 20
 _QUIET = ("-nostdin", "-hide_banner", "-v", "error", "-y", "-filter_threads", "1")
 _BITEXACT = ("-fflags", "+bitexact", "-flags:a", "+bitexact")
@@ -61,7 +62,7 @@ class TranscodedFile:
 
 @dataclass(frozen=True)
 class Transcoding:
-    """What one run over a source made. `pcm_path` is its sound as raw mono int16 at `pcm_rate_hz`, little-endian."""
+    """What one run over a source made. `pcm_path` is its sound as raw stereo int16 at `pcm_rate_hz`, little-endian."""
 
     outputs: tuple[TranscodedFile, ...]
     pcm_path: Path
@@ -73,7 +74,7 @@ class Transcoding:
 
 @dataclass(frozen=True)
 class VerifiedTranscode:
-    """What one delivery file sounds like when decoded: mono int16 at CHECK_RATE_HZ, little-endian, raw."""
+    """What one delivery file sounds like when decoded: stereo int16 at CHECK_RATE_HZ, little-endian, raw."""
 
     profile: TranscodeProfile
     pcm_path: Path
@@ -225,7 +226,7 @@ def _output_arguments(profile: TranscodeProfile, tags: TrackTags, path: Path) ->
 
 
 def _pcm_arguments(stream: str, path: Path) -> list[str]:
-    return ["-map", stream, "-ac", "1", "-ar", str(CHECK_RATE_HZ), "-f", "s16le", file_url(path)]
+    return ["-map", stream, "-ac", str(CHECK_CHANNELS), "-ar", str(CHECK_RATE_HZ), "-f", "s16le", file_url(path)]
 
 
 def _output_path(out_dir: Path, profile: TranscodeProfile) -> Path:
@@ -233,7 +234,7 @@ def _output_path(out_dir: Path, profile: TranscodeProfile) -> Path:
 
 
 def _pcm_samples(path: Path) -> int:
-    return path.stat().st_size // _S16_BYTES if path.exists() else 0
+    return path.stat().st_size // _FRAME_BYTES if path.exists() else 0
 
 
 def _describe(profile: TranscodeProfile, path: Path, duration_s: float) -> TranscodedFile:

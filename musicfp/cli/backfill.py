@@ -4,18 +4,21 @@ import click
 
 from musicfp.cli.common import Bar, json_option, print_json, say
 from musicfp.client.dagster import BackfillState, follow_backfill, launch_backfill, open_dagster
+from musicfp.features.registry import load_builtin
 from musicfp.settings import Settings
 
 
 @click.command()
-@click.argument("extractor")
+@click.argument("feature")
 @json_option
 @click.pass_context
-def backfill(context: click.Context, *, extractor: str, as_json: bool) -> None:
-    """Launch the Dagster backfill of the asset feature_EXTRACTOR over all tracks, and follow it to its end.
+def backfill(context: click.Context, *, feature: str, as_json: bool) -> None:
+    """Launch the Dagster backfill of one feature over all tracks, and follow it to its end.
 
+    FEATURE is the name of a value, like rhythm.tempo, or of the extractor that gives it, like tempo.
     Ctrl-C ends the following only: the backfill goes on in Dagster. Exit status 1 if a track failed.
     """
+    extractor = _extractor_of(feature)
     with open_dagster(Settings.from_env()) as dagster, Bar(f"Computing {extractor}") as bar:
         backfill_id = launch_backfill(dagster, extractor)
         say(f"Backfill {backfill_id} is launched: {dagster.url}/runs/b/{backfill_id}")
@@ -36,6 +39,12 @@ def backfill(context: click.Context, *, extractor: str, as_json: bool) -> None:
     if not last.ok:
         say(f"The backfill ended as {last.status}. {last.error or 'Its page in Dagster shows which tracks failed.'}")
         context.exit(1)
+
+
+def _extractor_of(feature: str) -> str:
+    """Return the extractor that gives a named value; another name is taken for that of an extractor."""
+    owners = {each.name: each.extractor for each in load_builtin().definitions()}
+    return owners.get(feature, feature)
 
 
 def _show(bar: Bar, state: BackfillState) -> None:

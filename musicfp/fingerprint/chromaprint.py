@@ -4,7 +4,8 @@ What belongs here: the only calls into the native library. What does not: decodi
 text that comes from outside: the library's decoder is never called, see `codec`.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from types import ModuleType
 from typing import Any
@@ -51,28 +52,52 @@ def fingerprint_pcm(
     Lukáš Lalinský, Chromaprint, https://acoustid.org/chromaprint
 
     """
-    library: Any = _library()
-    frame_bytes = _SAMPLE_BYTES * n_channels
-    n_bytes = 0
-    try:
-        fingerprinter = library.Fingerprinter(DEFAULT_ALGORITHM)
-        fingerprinter.start(sample_rate_hz, n_channels)
-        rest = b""
-        for chunk in chunks:
-            # The library takes whole frames only and would shift the channels after an odd cut.
-            data = rest + chunk
-            whole = len(data) // frame_bytes * frame_bytes
-            rest = data[whole:]
-            if whole:
-                fingerprinter.feed(data[:whole])
-            n_bytes += whole
-        encoded = fingerprinter.finish()
-    except library.FingerprintError as error:
-        raise InvalidFingerprint(
-            f"libchromaprint could not fingerprint {n_bytes} bytes of PCM ({sample_rate_hz} Hz, {n_channels} channels)."
-        ) from error
-    fed_s = n_bytes / frame_bytes / sample_rate_hz
-    return _of_library_text(encoded, audio_duration_s=fed_s if audio_duration_s is None else audio_duration_s)
+    fingerprinter = PcmFingerprinter(sample_rate_hz=sample_rate_hz, n_channels=n_channels)
+    for chunk in chunks:
+        fingerprinter.feed(chunk)
+    return fingerprinter.finish(audio_duration_s=audio_duration_s)
+
+
+class PcmFingerprinter:
+    """One run of libchromaprint over PCM that comes in pieces; see `fingerprint_pcm`."""
+
+    def __init__(self, *, sample_rate_hz: int, n_channels: int) -> None:
+        self._library: Any = _library()
+        self._sample_rate_hz = sample_rate_hz
+        self._n_channels = n_channels
+        self._frame_bytes = _SAMPLE_BYTES * n_channels
+        self._n_bytes = 0
+        self._rest = b""
+        self._native = self._library.Fingerprinter(DEFAULT_ALGORITHM)
+        with self._translated():
+            self._native.start(sample_rate_hz, n_channels)
+
+    def feed(self, chunk: bytes) -> None:
+        """Take interleaved samples, cut anywhere: the library takes whole frames only and would shift the channels."""
+        data = self._rest + chunk if self._rest else chunk
+        whole = len(data) // self._frame_bytes * self._frame_bytes
+        self._rest = data[whole:]
+        if whole:
+            with self._translated():
+                self._native.feed(data[:whole])
+        self._n_bytes += whole
+
+    def finish(self, *, audio_duration_s: float | None = None) -> Fingerprint:
+        """End the audio and return its fingerprint. Call once."""
+        with self._translated():
+            encoded: bytes = self._native.finish()
+        fed_s = self._n_bytes / self._frame_bytes / self._sample_rate_hz
+        return _of_library_text(encoded, audio_duration_s=fed_s if audio_duration_s is None else audio_duration_s)
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except self._library.FingerprintError as error:
+            raise InvalidFingerprint(
+                f"libchromaprint could not fingerprint {self._n_bytes} bytes of PCM "
+                f"({self._sample_rate_hz} Hz, {self._n_channels} channels)."
+            ) from error
 
 
 def library_version() -> str:

@@ -6,7 +6,6 @@ memory. What does not belong here: the store, the database and the verdict.
 
 import resource
 import time
-from collections.abc import Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -16,12 +15,12 @@ from typing import Self
 
 from pebble import ProcessExpired, ProcessPool
 
-from musicfp.audio.decode import DecodedAudio, check_decoded, decode_pcm
+from musicfp.audio.decode import check_decoded, decode_pcm
 from musicfp.audio.probe import AudioFacts, check_facts, probe
 from musicfp.audio.sniff import AudioFormat, check_extension, require_format
 from musicfp.audio.tags import TrackTags, missing_tag_problems, read_tags
 from musicfp.errors import MusicfpError, Problem, SubmissionRejected, WorkerLost
-from musicfp.fingerprint.chromaprint import fingerprint_pcm
+from musicfp.fingerprint.downmix import fingerprint_samples
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
 
 # Changes when the same file gives other facts, tags or problems.
@@ -87,17 +86,12 @@ def _fingerprint(
         max_duration_s=rules.max_duration_s,
     )
     with decoding as decoded:
-        fingerprint = fingerprint_pcm(_pcm_bytes(decoded), sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=n_channels)
+        fingerprint, _ = fingerprint_samples(decoded, sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=n_channels)
     try:
         check_decoded(path, facts, decoded, fmt=fmt, max_duration_s=rules.max_duration_s)
     except SubmissionRejected as rejection:
         problems.extend(rejection.problems)
     return fingerprint, decoded.duration_s
-
-
-def _pcm_bytes(decoded: DecodedAudio) -> Iterator[bytes]:
-    for samples in decoded:
-        yield samples.tobytes()
 
 
 class InspectionPool:

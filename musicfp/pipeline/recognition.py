@@ -8,14 +8,13 @@ track holds the acceptance lock from taking its ordinal until it is committed. W
 were deleted, and their ids are compared.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
 
 from sqlmodel import Session
 
-from musicfp.audio.decode import DECODE_LIMITS, MIN_DURATION_S, DecodedAudio, decode_pcm
+from musicfp.audio.decode import DECODE_LIMITS, MIN_DURATION_S, decode_pcm
 from musicfp.audio.probe import PROBE_LIMITS, check_facts, probe, undecodable
 from musicfp.audio.sniff import require_format
 from musicfp.catalog.acceptance import count_fingerprints, fingerprinted_ids, fingerprints_after
@@ -23,8 +22,8 @@ from musicfp.catalog.engine import Database
 from musicfp.catalog.tables import FingerprintRow
 from musicfp.errors import Problem, SubmissionRejected
 from musicfp.fingerprint import codec
-from musicfp.fingerprint.chromaprint import fingerprint_pcm
 from musicfp.fingerprint.corpus import FingerprintCorpus
+from musicfp.fingerprint.downmix import fingerprint_samples
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint, items_of_duration
 from musicfp.fingerprint.search import DEFAULT_LIMIT, SearchReport, search
 from musicfp.fingerprint.verdict import MatchRelation, RelatedMatch, relation_of
@@ -133,7 +132,7 @@ class Recogniser:
             limits=_QUERY_LIMITS,
         )
         with stream as decoded:
-            query = fingerprint_pcm(_pcm(decoded), sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=n_channels)
+            query, _ = fingerprint_samples(decoded, sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=n_channels)
         if decoded.n_samples == 0:
             raise SubmissionRejected(undecodable(fmt))
         if decoded.duration_s < MIN_DURATION_S:
@@ -144,11 +143,6 @@ class Recogniser:
 
 def _of_row(row: FingerprintRow) -> Fingerprint:
     return Fingerprint.from_bytes(row.sub_fingerprints, audio_duration_s=row.audio_duration_s)
-
-
-def _pcm(decoded: DecodedAudio) -> Iterator[bytes]:
-    for samples in decoded:
-        yield samples.tobytes()
 
 
 def _named(report: SearchReport) -> Identification:

@@ -15,7 +15,14 @@ from numpy.typing import NDArray
 
 from musicfp.audio.sniff import require_format
 from musicfp.audio.tags import track_tags
-from musicfp.audio.transcode import TranscodedFile, Transcoding, Verification, transcode, verify_transcodes
+from musicfp.audio.transcode import (
+    CHECK_CHANNELS,
+    TranscodedFile,
+    Transcoding,
+    Verification,
+    transcode,
+    verify_transcodes,
+)
 from musicfp.audio.transcode_profiles import profiles_named
 from musicfp.audio.waveform import waveform_png
 from musicfp.catalog import derivations, lineage, relations
@@ -23,7 +30,7 @@ from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import TrackRow, TranscodeRow
 from musicfp.errors import RetryableError, StoreUnavailable
-from musicfp.fingerprint.chromaprint import fingerprint_pcm
+from musicfp.fingerprint.downmix import Downmix, fingerprint_samples, mixed
 from musicfp.fingerprint.fidelity import typical_bit_error_rate
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
 from musicfp.identity import transcode_key
@@ -122,7 +129,8 @@ def _make(context: StageContext, pending: AskedTrack, directory: Path) -> Transc
         out_dir=directory,
     )
     checked = verify_transcodes(made.outputs, out_dir=directory)
-    error_rates = _check(made, checked)
+    source, downmix = _fingerprint(made.pcm_path)
+    error_rates = _check(made, checked, source, downmix)
     rows = {}
     for output in made.outputs:
         asset = transcode_asset(output.profile)
@@ -139,13 +147,12 @@ def _make(context: StageContext, pending: AskedTrack, directory: Path) -> Transc
             session.merge(row)
         derivations.mark_done(session, track.id, pending.versions)
         lineage.record(session, context.provenance, track.id, pending.versions.items())
-    picture = waveform_png(_samples(made.pcm_path))
+    picture = waveform_png(mixed(_samples(made.pcm_path), downmix))
     return TranscodeOutcome(track, pending.versions, rows, picture, cpu_s=made.cpu_s + checked.cpu_s)
 
 
-def _check(made: Transcoding, checked: Verification) -> dict[str, float]:
+def _check(made: Transcoding, checked: Verification, source: Fingerprint, downmix: Downmix) -> dict[str, float]:
     """Compare each transcode's decoded length and fingerprint with the source's; return bit error rates by asset."""
-    source = _fingerprint(made.pcm_path)
     error_rates = {}
     for each in checked.transcodes:
         allowed_s = MAX_DURATION_DIFFERENCE_S + each.profile.codec_delay_s
@@ -154,7 +161,7 @@ def _check(made: Transcoding, checked: Verification) -> dict[str, float]:
                 f"The {each.profile.name} transcode lasts {each.duration_s:.3f} s, its source {made.duration_s:.3f} s: "
                 f"{allowed_s:.3f} s of difference are allowed. It was not stored."
             )
-        rate = typical_bit_error_rate(source.sub_fingerprints, _fingerprint(each.pcm_path).sub_fingerprints)
+        rate = typical_bit_error_rate(source.sub_fingerprints, _fingerprint(each.pcm_path, downmix)[0].sub_fingerprints)
         if rate > MAX_BIT_ERROR_RATE:
             raise TranscodeWrong(
                 f"The {each.profile.name} transcode's fingerprint differs from its source's in {rate:.0%} of its bits; "
@@ -185,9 +192,11 @@ def _row(
     )
 
 
-def _fingerprint(pcm_path: Path) -> Fingerprint:
-    return fingerprint_pcm([pcm_path.read_bytes()], sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=1)
+def _fingerprint(pcm_path: Path, downmix: Downmix | None = None) -> tuple[Fingerprint, Downmix]:
+    return fingerprint_samples(
+        [_samples(pcm_path)], sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=CHECK_CHANNELS, downmix=downmix
+    )
 
 
 def _samples(pcm_path: Path) -> NDArray[np.int16]:
-    return np.fromfile(pcm_path, dtype="<i2").astype(np.int16, copy=False)
+    return np.fromfile(pcm_path, dtype="<i2").astype(np.int16, copy=False).reshape(-1, CHECK_CHANNELS)

@@ -12,7 +12,15 @@ from musicfp.features.values import FeatureValue
 from musicfp.pipeline.analysis import AnalysisOutcome, analyse_batch
 from musicfp.pipeline.versions import DEDUPE_VERDICT, feature_asset, feature_versions
 from musicfp.settings import Settings
-from musicfp_assets.assets.specs import DERIVE_GROUP, MAX_BATCH_PARTITIONS, OWNERS, batched, materialized, same_key
+from musicfp_assets.assets.specs import (
+    DERIVE_GROUP,
+    MAX_BATCH_PARTITIONS,
+    OWNERS,
+    batched,
+    ingest_data_version,
+    materialized,
+    same_key,
+)
 from musicfp_assets.failures import raise_if_any
 from musicfp_assets.metadata import REPEATED_NOTE, seconds
 from musicfp_assets.partitions import TRACKS
@@ -78,7 +86,10 @@ def _events(outcome: AnalysisOutcome) -> Iterator[dg.AssetMaterialization]:
             each.name: dg.MetadataValue.float(each.value) for each in outcome.values[asset] if each.value is not None
         }
         data_version = f"{version}-{track.source_sha256}"
-        yield materialized(asset, track.id, code_version=version, data_version=data_version, metadata=metadata)
+        made_of = (DEDUPE_VERDICT, ingest_data_version(DEDUPE_VERDICT, track.source_sha256))
+        yield materialized(
+            asset, track.id, code_version=version, data_version=data_version, made_of=made_of, metadata=metadata
+        )
 
 
 def _record(value: FeatureValue) -> dg.TableRecord:

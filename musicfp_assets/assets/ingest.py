@@ -17,13 +17,22 @@ from musicfp.pipeline.earlier_decisions import EarlierDecision
 from musicfp.pipeline.ingest import IngestOutcome, forget_decided_objects, ingest_batch
 from musicfp.pipeline.inspection import Inspection
 from musicfp.pipeline.versions import DEDUPE_VERDICT, FINGERPRINT, INGEST_ASSET_VERSIONS, TRACK_METADATA
-from musicfp_assets.assets.specs import INGEST_GROUP, MAX_BATCH_PARTITIONS, OWNERS, batched, materialized, same_key
+from musicfp_assets.assets.specs import (
+    INGEST_GROUP,
+    MAX_BATCH_PARTITIONS,
+    OWNERS,
+    batched,
+    ingest_data_version,
+    materialized,
+    same_key,
+)
 from musicfp_assets.metadata import REPEATED_NOTE, picture, seconds, share
 from musicfp_assets.partitions import SUBMISSIONS, TRACKS
 from musicfp_assets.resources import MusicfpResource
 
 SUBMISSION = "submission"
 INGEST_POOL = "ingest"
+_MADE_OF = {TRACK_METADATA: SUBMISSION, FINGERPRINT: TRACK_METADATA, DEDUPE_VERDICT: FINGERPRINT}
 
 submission = dg.AssetSpec(
     SUBMISSION,
@@ -37,7 +46,7 @@ submission = dg.AssetSpec(
 _SPECS = [
     dg.AssetSpec(
         TRACK_METADATA,
-        deps=[same_key(SUBMISSION)],
+        deps=[same_key(_MADE_OF[TRACK_METADATA])],
         description="What the file is and what it says about itself: container facts from ffprobe, tags from mutagen, "
         "normalised and checked for completeness.",
         kinds={"mutagen", "ffmpeg"},
@@ -49,7 +58,7 @@ _SPECS = [
     ),
     dg.AssetSpec(
         FINGERPRINT,
-        deps=[same_key(TRACK_METADATA)],
+        deps=[same_key(_MADE_OF[FINGERPRINT])],
         description="The Chromaprint fingerprint of the whole recording: 32 bits for every 0.124 s.",
         kinds={"chromaprint"},
         partitions_def=SUBMISSIONS,
@@ -60,7 +69,7 @@ _SPECS = [
     ),
     dg.AssetSpec(
         DEDUPE_VERDICT,
-        deps=[same_key(FINGERPRINT)],
+        deps=[same_key(_MADE_OF[DEDUPE_VERDICT])],
         description="What became of the submission: accepted as a track, duplicate of one (with the evidence), waiting "
         "for review, or rejected with reasons.",
         kinds={"numpy"},
@@ -111,8 +120,15 @@ def _event(asset: str, outcome: IngestOutcome, metadata: dict[str, Any]) -> dg.A
     code_version = INGEST_ASSET_VERSIONS[asset]
     if outcome.repeated is not None:
         metadata = {**metadata, **REPEATED_NOTE}
-    data_version = f"{code_version}-{row.source_sha256}" if row.source_sha256 else None
-    return materialized(asset, row.id, code_version=code_version, data_version=data_version, metadata=metadata)
+    upstream = _MADE_OF[asset]
+    return materialized(
+        asset,
+        row.id,
+        code_version=code_version,
+        data_version=ingest_data_version(asset, row.source_sha256),
+        made_of=(upstream, row.etag if upstream == SUBMISSION else ingest_data_version(upstream, row.source_sha256)),
+        metadata=metadata,
+    )
 
 
 def _metadata_facts(inspection: Inspection) -> dict[str, Any]:

@@ -9,7 +9,15 @@ from musicfp.audio.transcode_profiles import TranscodeProfile, profiles_named
 from musicfp.pipeline.transcoding import TranscodeOutcome, transcode_batch
 from musicfp.pipeline.versions import DEDUPE_VERDICT, SOURCE_AUDIO, transcode_asset, transcode_versions
 from musicfp.settings import Settings
-from musicfp_assets.assets.specs import DERIVE_GROUP, MAX_BATCH_PARTITIONS, OWNERS, batched, materialized, same_key
+from musicfp_assets.assets.specs import (
+    DERIVE_GROUP,
+    MAX_BATCH_PARTITIONS,
+    OWNERS,
+    batched,
+    ingest_data_version,
+    materialized,
+    same_key,
+)
 from musicfp_assets.failures import raise_if_any
 from musicfp_assets.metadata import REPEATED_NOTE, picture, seconds, share
 from musicfp_assets.partitions import TRACKS
@@ -92,12 +100,16 @@ def _events(outcome: TranscodeOutcome, settings: Settings) -> Iterator[dg.AssetM
                 "object": f"s3://{settings.transcode_bucket}/{row.object_key}",
             }
             data_version = row.sha256
+            made_of: tuple[str, str | None] = (SOURCE_AUDIO, track.source_sha256)
         else:
             metadata = _source_facts(outcome, settings)
             data_version = track.source_sha256
+            made_of = (DEDUPE_VERDICT, ingest_data_version(DEDUPE_VERDICT, track.source_sha256))
         if outcome.repeated:
             metadata |= REPEATED_NOTE
-        yield materialized(asset, track.id, code_version=version, data_version=data_version, metadata=metadata)
+        yield materialized(
+            asset, track.id, code_version=version, data_version=data_version, made_of=made_of, metadata=metadata
+        )
 
 
 def _source_facts(outcome: TranscodeOutcome, settings: Settings) -> dict[str, Any]:

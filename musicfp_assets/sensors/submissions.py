@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
 from musicfp.catalog import submissions
@@ -127,4 +128,5 @@ def _arrival(row: SubmissionRow) -> dg.AssetMaterialization:
             "etag": row.etag or "",
             "upload_took_s": seconds(max(0.0, waited_s)),
         },
+        tags={DATA_VERSION_TAG: row.etag} if row.etag else None,
     )

@@ -148,7 +148,7 @@ def wait_until_derived(stack: Stack) -> None:
         tracks = all_tracks(stack, "transcodes { profile } features { name }")
         return all(len(each["transcodes"]) == 5 and len(each["features"]) == n_features for each in tracks)
 
-    eventually(is_complete, within_s=900)
+    eventually(is_complete, within_s=900, every_s=2.0)
 
 
 def test_every_song_is_accepted_and_every_copy_names_its_original(catalogue: Catalogue) -> None:

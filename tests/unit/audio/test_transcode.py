@@ -15,6 +15,7 @@ from musicfp.audio.probe import probe
 from musicfp.audio.sniff import require_format
 from musicfp.audio.tags import read_tags, track_tags
 from musicfp.audio.transcode import (
+    CHECK_CHANNELS,
     CHECK_RATE_HZ,
     MAX_TAG_CHARS,
     TRANSCODE_LIMITS,
@@ -58,16 +59,16 @@ def test_every_profile_decodes_to_the_length_of_its_source(case: str, sample: Sa
     assert [found.profile for found in verification.transcodes] == list(PROFILES)
     for found in verification.transcodes:
         assert -0.001 <= found.duration_s - made.duration_s <= 0.001 + found.profile.codec_delay_s, found.profile.name
-        assert found.pcm_path.stat().st_size == round(found.duration_s * CHECK_RATE_HZ) * 2
+        assert found.pcm_path.stat().st_size == round(found.duration_s * CHECK_RATE_HZ) * 2 * CHECK_CHANNELS
     assert made.cpu_s > 0
     assert verification.cpu_s > 0
 
 
 def test_transcodes_sound_like_their_source(sample: Sample, tmp_path: Path) -> None:
     made = run(sample("wav"), tmp_path / "out")
-    source = np.fromfile(made.pcm_path, "<i2").astype(float)
+    source = np.fromfile(made.pcm_path, "<i2")[::CHECK_CHANNELS].astype(float)
     for found in verify_transcodes(made.outputs, out_dir=tmp_path).transcodes:
-        samples = np.fromfile(found.pcm_path, "<i2").astype(float)[: len(source)]
+        samples = np.fromfile(found.pcm_path, "<i2")[::CHECK_CHANNELS].astype(float)[: len(source)]
         assert np.corrcoef(source[: len(samples)], samples)[0, 1] > 0.98, found.profile.name
 
 
@@ -135,7 +136,7 @@ def test_a_tracker_module_is_transcoded(sample: Sample, tmp_path: Path) -> None:
 def test_no_profile_gives_only_the_sound(sample: Sample, tmp_path: Path) -> None:
     made = transcode(sample("wav"), fmt=sniff.WAV, profiles=(), tags=TAGS, out_dir=tmp_path)
     assert made.outputs == ()
-    assert made.pcm_path.stat().st_size == 8 * CHECK_RATE_HZ * 2
+    assert made.pcm_path.stat().st_size == 8 * CHECK_RATE_HZ * 2 * CHECK_CHANNELS
     assert verify_transcodes(made.outputs, out_dir=tmp_path).transcodes == ()
 
 

@@ -1,0 +1,77 @@
+"""Fingerprinting stereo whose channels cancel each other out.
+
+Chromaprint hears the sum of the channels, as fpcalc and AcoustID do. Recordings with one channel inverted exist, and
+their sum is the noise of the last codec: it matches nothing and changes with every transcode. For those, and only for
+those, the louder channel alone is fingerprinted.
+
+What belongs here: choosing what is heard, for samples in pieces. What does not: the library (`chromaprint`).
+"""
+
+from collections.abc import Iterable
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+from musicfp.fingerprint.chromaprint import PcmFingerprinter
+from musicfp.fingerprint.model import Fingerprint
+
+# The sum of ordinary stereo is at most 6 dB below its louder channel; 20 dB below, what is left is not the music.
+CANCELLED_BELOW = 10 ** (-20 / 10)
+
+
+class Downmix(StrEnum):
+    """What of a recording is fingerprinted."""
+
+    SUM = "sum"
+    LEFT = "left"
+    RIGHT = "right"
+
+
+def fingerprint_samples(
+    chunks: Iterable[NDArray[np.int16]], *, sample_rate_hz: int, n_channels: int, downmix: Downmix | None = None
+) -> tuple[Fingerprint, Downmix]:
+    """Fingerprint samples to their end.
+
+    Parameters
+    ----------
+    chunks
+        NDArray[np.int16] [shape=(n, n_channels)], any lengths.
+    sample_rate_hz
+        See `fingerprint_pcm`.
+    n_channels
+        1 or 2.
+    downmix
+        What to fingerprint; None chooses by the energies of the whole recording. Pass what was chosen for a source
+        when its copies are compared with it.
+
+    Returns
+    -------
+    tuple[Fingerprint, Downmix]
+        The fingerprint and what it is of.
+    """
+    candidates = [Downmix.SUM] if n_channels == 1 else [downmix] if downmix is not None else list(Downmix)
+    fingerprinters = {each: PcmFingerprinter(sample_rate_hz=sample_rate_hz, n_channels=1) for each in candidates}
+    energies = dict.fromkeys(candidates, 0.0)
+    for chunk in chunks:
+        for each, fingerprinter in fingerprinters.items():
+            mono = mixed(chunk, each)
+            energies[each] += float(np.square(mono, dtype=np.float64).sum())
+            fingerprinter.feed(mono.astype("<i2", copy=False).tobytes())
+    chosen = _choose(energies) if len(candidates) > 1 else candidates[0]
+    return fingerprinters[chosen].finish(), chosen
+
+
+def mixed(samples: NDArray[np.int16], downmix: Downmix) -> NDArray[np.int16]:
+    """Return one channel of samples [shape=(n, n_channels)], or the mean of both, as NDArray[np.int16] [shape=(n,)]."""
+    if samples.shape[1] == 1:
+        return samples[:, 0]
+    if downmix is Downmix.SUM:
+        mean: NDArray[np.int16] = (samples.sum(axis=1, dtype=np.int32) // 2).astype(np.int16)
+        return mean
+    return samples[:, 0 if downmix is Downmix.LEFT else 1]
+
+
+def _choose(energies: dict[Downmix, float]) -> Downmix:
+    louder = max((Downmix.LEFT, Downmix.RIGHT), key=lambda each: energies[each])
+    return louder if energies[Downmix.SUM] < CANCELLED_BELOW * energies[louder] else Downmix.SUM
