@@ -5,21 +5,49 @@ Trying again is the catalogue's business (`derivation` rows with a date), never 
 whole batch, and an automation condition would ask for the failed partition at every tick.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Protocol, TypeVar
 
 import dagster as dg
 
 from musicfp.catalog.derivations import Failure
+from musicfp.catalog.tables import TrackRow
 
 _MAX_SHOWN = 20
 
 
-def raise_if_any(failures: Mapping[str, Failure]) -> None:
-    """End the step as failed if tracks failed, naming them with their reasons."""
-    if not failures:
-        return
+class TrackOutcome(Protocol):
+    """What became of one track in a stage."""
+
+    @property
+    def track(self) -> TrackRow:
+        """The track."""
+
+    @property
+    def failure(self) -> Failure | None:
+        """Why it failed; None if it did not."""
+
+
+Outcome = TypeVar("Outcome", bound=TrackOutcome)
+
+
+def materialize(
+    outcomes: Iterable[Outcome], events: Callable[[Outcome], Iterable[dg.AssetMaterialization]]
+) -> Iterator[dg.AssetMaterialization]:
+    """Yield the events of each track that succeeded; then end the step as failed if others did not."""
+    failures = {}
+    for outcome in outcomes:
+        if outcome.failure is None:
+            yield from events(outcome)
+        else:
+            failures[outcome.track.id] = outcome.failure
+    if failures:
+        raise _failure(failures)
+
+
+def _failure(failures: Mapping[str, Failure]) -> dg.Failure:
     listed = "\n".join(f"- `{track_id}`: {each.message}" for track_id, each in list(failures.items())[:_MAX_SHOWN])
-    raise dg.Failure(
+    return dg.Failure(
         description=f"{len(failures)} tracks failed; all others of the batch are done.",
         metadata={"failed_tracks": dg.MetadataValue.md(listed)},
         allow_retries=False,

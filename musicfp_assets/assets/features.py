@@ -21,7 +21,7 @@ from musicfp_assets.assets.specs import (
     materialized,
     same_key,
 )
-from musicfp_assets.failures import raise_if_any
+from musicfp_assets.failures import materialize
 from musicfp_assets.metadata import REPEATED_NOTE, seconds
 from musicfp_assets.partitions import TRACKS
 from musicfp_assets.resources import MusicfpResource
@@ -44,13 +44,7 @@ def build_features(settings: Settings, registry: Registry) -> dg.AssetsDefinitio
         """Compute the selected features of a batch of tracks, each decoded once; fail at the end if some failed."""
         stage = musicfp.stage(context.run.run_id)
         selected = {key.to_user_string(): versions[key.to_user_string()] for key in context.selected_asset_keys}
-        failures = {}
-        for outcome in analyse_batch(stage, context.partition_keys, selected):
-            if outcome.failure is not None:
-                failures[outcome.track.id] = outcome.failure
-            else:
-                yield from _events(outcome)
-        raise_if_any(failures)
+        yield from materialize(analyse_batch(stage, context.partition_keys, selected), _events)
 
     return features
 

@@ -1,6 +1,7 @@
 """The transcode stage: `source_audio` and one `transcode_<profile>` per profile, for a batch of tracks, in one step."""
 
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import dagster as dg
@@ -18,7 +19,7 @@ from musicfp_assets.assets.specs import (
     materialized,
     same_key,
 )
-from musicfp_assets.failures import raise_if_any
+from musicfp_assets.failures import materialize
 from musicfp_assets.metadata import REPEATED_NOTE, picture, seconds, share
 from musicfp_assets.partitions import TRACKS
 from musicfp_assets.resources import MusicfpResource
@@ -58,13 +59,9 @@ def build_transcodes(settings: Settings) -> dg.AssetsDefinition:
         """Make the selected assets of a batch of tracks, each decoded once; fail at the end if some failed."""
         stage = musicfp.stage(context.run.run_id)
         selected = {key.to_user_string(): versions[key.to_user_string()] for key in context.selected_asset_keys}
-        failures = {}
-        for outcome in transcode_batch(stage, context.partition_keys, selected):
-            if outcome.failure is not None:
-                failures[outcome.track.id] = outcome.failure
-            else:
-                yield from _events(outcome, settings)
-        raise_if_any(failures)
+        yield from materialize(
+            transcode_batch(stage, context.partition_keys, selected), partial(_events, settings=settings)
+        )
 
     return transcode
 
