@@ -16,7 +16,9 @@ def clean_line(text: str, *, max_characters: int) -> str:
     """
     one_line = " ".join(text[: _LOOK_AHEAD * max_characters].split())
     visible = "".join(character for character in one_line if _is_kept(character))
-    return " ".join(unicodedata.normalize("NFC", visible).split())[:max_characters].strip()
+    line = " ".join(unicodedata.normalize("NFC", visible).split())[:max_characters].strip()
+    # Joiners alone show nothing at all.
+    return line if any(unicodedata.category(character) != "Cf" for character in line) else ""
 
 
 def _is_kept(character: str) -> bool:
