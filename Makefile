@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt lock
+.PHONY: help run test check fmt bench lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -31,6 +31,10 @@ fmt: ## format and repair what ruff can
 	@scripts/bootstrap.sh check
 	ruff format
 	ruff check --fix
+
+bench: ## what orchestration costs per track; a few minutes, on an idle machine
+	@scripts/bootstrap.sh test
+	python -m bench.orchestration $(ARGS)
 
 lock: ## make requirements*.txt anew from requirements*.in; ARGS=--upgrade takes newer versions
 	@scripts/bootstrap.sh check

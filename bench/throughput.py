@@ -76,7 +76,9 @@ def floor(files: list[Path], directory: Path, settings: Settings) -> float:
             made = transcode(
                 path, fmt=require_format(path), profiles=profiles, tags=track_tags([]), out_dir=Path(scratch)
             )
-        total_cpu_s += made.cpu_s + sum(analyse_file(path, extractors, registry=registry).cpu_s.values())
+        total_cpu_s += made.cpu_s + sum(
+            analyse_file(path, extractors, registry=registry, max_duration_s=settings.max_duration_s).cpu_s.values()
+        )
     return total_cpu_s
 
 

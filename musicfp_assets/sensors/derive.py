@@ -16,8 +16,8 @@ from musicfp_assets.partitions import TRACKS
 from musicfp_assets.resources import MusicfpResource
 from musicfp_assets.run_ranges import first_stretch, has_unfinished_run, must_wait, range_request
 
-TICK_INTERVAL_S = 2
-RETRY_INTERVAL_S = 15
+TICK_INTERVAL_S = 5
+RETRY_INTERVAL_S = 60
 
 
 def build_derive_sensor(

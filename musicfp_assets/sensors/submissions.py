@@ -21,7 +21,7 @@ from musicfp_assets.partitions import SUBMISSIONS
 from musicfp_assets.resources import MusicfpResource
 from musicfp_assets.run_ranges import first_stretch, must_wait, range_request
 
-TICK_INTERVAL_S = 2
+TICK_INTERVAL_S = 3
 # The whole bucket holds what waits and what was rejected of late; other tools' files are found only by listing it.
 COMPLETE_PASS_INTERVAL_S = 20
 # While uploads keep coming in, a run waits this long for more of them: starting one costs 3 CPU seconds.

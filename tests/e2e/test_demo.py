@@ -1,4 +1,7 @@
-"""What a newcomer sees: the demo on an empty catalogue, the demo again, a new feature, and the pages in a browser."""
+"""What a newcomer sees: the demo, the demo again, the pages in a browser, a new feature. All on PostgreSQL.
+
+The catalogue and Dagster each have a database of their own there; `test_catalogue` does its work on SQLite.
+"""
 
 import json
 import subprocess
@@ -11,6 +14,7 @@ import httpx
 import pytest
 
 from tests.support.browser import rendered
+from tests.support.postgres import fresh_database
 from tests.support.stack import Stack, running_stack
 from tests.support.waiting import eventually
 
@@ -35,9 +39,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def stack(home: Path) -> Iterator[Stack]:
+def databases(postgres_url_prefix: str) -> Iterator[dict[str, str]]:
+    """Settings that name two empty databases."""
+    with (
+        fresh_database(postgres_url_prefix, "e2e_catalogue") as catalogue,
+        fresh_database(postgres_url_prefix, "e2e_dagster") as dagster,
+    ):
+        yield {"MUSICFP_DATABASE_URL": catalogue, "MUSICFP_DAGSTER_DATABASE_URL": dagster}
+
+
+@pytest.fixture(scope="module")
+def stack(home: Path, databases: dict[str, str]) -> Iterator[Stack]:
     """A stack on an empty catalogue."""
-    with running_stack(home) as running:
+    with running_stack(home, **databases) as running:
         yield running
 
 
@@ -80,7 +94,9 @@ def test_graphiql_and_dagster_render_without_any_other_host(stack: Stack) -> Non
     assert "item_duration_s" in dagster or "Materialized" in dagster
 
 
-def test_a_feature_of_ones_own_is_an_asset_and_computed_for_all_tracks(stack: Stack, home: Path) -> None:
+def test_a_feature_of_ones_own_is_an_asset_and_computed_for_all_tracks(
+    stack: Stack, home: Path, databases: dict[str, str]
+) -> None:
     """Five lines and a restart: the daemon computes the new feature for the whole catalogue, in one run."""
     ask(stack, "{ tracks(first: 1) { totalCount } }")
     modules = home.parent / "modules"
@@ -89,7 +105,7 @@ def test_a_feature_of_ones_own_is_an_asset_and_computed_for_all_tracks(stack: St
     assert stack.stop() == 0
     ports = {name: value for name, value in stack.env.items() if name.endswith("_PORT")}
     own = {"MUSICFP_FEATURE_MODULES": "my_features", "PYTHONPATH": str(modules)}
-    with running_stack(home, **ports, **own) as restarted:
+    with running_stack(home, **databases, **ports, **own) as restarted:
 
         def is_computed() -> bool:
             page = ask(
