@@ -30,6 +30,8 @@ def submit(context: click.Context, *, paths: tuple[Path, ...], wait: bool, api_u
     selection = select_files(paths)
     if selection.n_skipped:
         say(f"Skipped {selection.n_skipped} files not named like audio; name such a file itself to send it.")
+    if selection.n_links:
+        say(f"Skipped {selection.n_links} symbolic links; name what they point to.")
     if not selection.files:
         raise click.ClickException("There is no audio file in what was named, so nothing was uploaded.")
     journal_path = Settings.from_env().home / JOURNAL_NAME

@@ -24,10 +24,11 @@ AUDIO_EXTENSIONS = frozenset(
 
 @dataclass(frozen=True)
 class Selection:
-    """Files to send, in a stable order, and how many files in folders were left out because they are not audio."""
+    """Files to send, in a stable order, and how many in folders were left out: not audio, or links to elsewhere."""
 
     files: tuple[Path, ...]
     n_skipped: int
+    n_links: int
 
 
 @dataclass(frozen=True)
@@ -42,17 +43,19 @@ class FileFacts:
 def select_files(paths: Iterable[Path]) -> Selection:
     """Return files that are named and audio files in folders that are named; links inside folders are not followed."""
     found: dict[Path, None] = {}
-    n_skipped = 0
+    n_skipped = n_links = 0
     for path in paths:
         if not path.is_dir():
             found[path.absolute()] = None
             continue
         for file in _walk(path.absolute()):
-            if _looks_like_audio(file):
+            if file.is_symlink() or not file.is_file():
+                n_links += file.is_symlink()
+            elif _looks_like_audio(file):
                 found[file] = None
             else:
                 n_skipped += 1
-    return Selection(tuple(found), n_skipped)
+    return Selection(tuple(found), n_skipped, n_links)
 
 
 def read_facts(path: Path) -> FileFacts:
@@ -73,11 +76,7 @@ def is_unchanged(path: Path, facts: FileFacts) -> bool:
 def _walk(folder: Path) -> Iterator[Path]:
     for directory, subdirectories, names in os.walk(folder, followlinks=False):
         subdirectories.sort()
-        yield from (path for path in (Path(directory, name) for name in sorted(names)) if _is_plain(path))
-
-
-def _is_plain(path: Path) -> bool:
-    return path.is_file() and not path.is_symlink()
+        yield from (Path(directory, name) for name in sorted(names))
 
 
 def _looks_like_audio(path: Path) -> bool:
