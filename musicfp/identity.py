@@ -13,6 +13,8 @@ from ulid import ULID
 ID_PATTERN = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 SUBMISSION_PREFIX = "submissions/"
+# Read to find out whether a store keeps objects; its content is its key. Never in the submission bucket.
+PROBE_KEY = "probes/musicfp"
 
 
 def new_id() -> str:

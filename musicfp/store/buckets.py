@@ -33,9 +33,9 @@ def prepare_buckets(settings: Settings) -> None:
         ) from error
 
 
-def missing_buckets(settings: Settings) -> tuple[str, ...]:
+def missing_buckets(settings: Settings, *, client: "S3Client | None" = None) -> tuple[str, ...]:
     """Return the names of the buckets that do not exist. Raises StoreUnavailable when that cannot be asked."""
-    client = make_client(store_connection(settings))
+    client = client or make_client(store_connection(settings))
     try:
         return tuple(bucket for bucket in bucket_names(settings) if not _exists(client, bucket))
     except (ClientError, BotoCoreError) as error:

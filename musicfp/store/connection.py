@@ -59,7 +59,9 @@ def store_connection(settings: Settings) -> StoreConnection:
     return StoreConnection(settings.s3_endpoint_url, None, None)
 
 
-def make_client(connection: StoreConnection) -> "S3Client":
+def make_client(
+    connection: StoreConnection, *, max_attempts: int = 4, connect_timeout_s: float = 5, read_timeout_s: float = 60
+) -> "S3Client":
     """Return a boto3 client that signs with SigV4 and tries again a few times on its own."""
     credentials = connection.credentials
     return boto3.client(
@@ -70,9 +72,9 @@ def make_client(connection: StoreConnection) -> "S3Client":
         region_name=connection.region,
         config=Config(
             signature_version="s3v4",  # without it, custom endpoints get presigned URLs in the old SigV2 form
-            retries={"mode": "standard", "max_attempts": 4},
-            connect_timeout=5,
-            read_timeout=60,
+            retries={"mode": "standard", "max_attempts": max_attempts},
+            connect_timeout=connect_timeout_s,
+            read_timeout=read_timeout_s,
             max_pool_connections=32,
             # The signed SHA-256 of each body makes the store refuse bytes that changed on the way.
             s3={"payload_signing_enabled": True},

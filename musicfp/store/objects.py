@@ -6,10 +6,11 @@ What belongs here: single S3 operations, with the checks that make them safe. Wh
 
 import base64
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -49,14 +50,14 @@ class Downloaded:
 class ObjectStore:
     """One S3-compatible store. Safe to share between threads."""
 
-    def __init__(self, client: "S3Client", *, signing_client: "S3Client | None" = None) -> None:
+    def __init__(self, client: "S3Client", *, make_signing_client: "Callable[[], S3Client] | None" = None) -> None:
         self.client = client
-        self._signing_client = signing_client or client
+        self._make_signing_client = make_signing_client
 
     def list_after(self, bucket: str, *, prefix: str = "", after: str = "") -> Iterator[ObjectInfo]:
         """Yield the objects whose keys come after `after`, in the store's order, page by page."""
         paginator = self.client.get_paginator("list_objects_v2")
-        with _translated(f"list {bucket}/{prefix} after {after!r}"):
+        with translated(f"list {bucket}/{prefix} after {after!r}"):
             for page in paginator.paginate(Bucket=bucket, Prefix=prefix, StartAfter=after):
                 for item in page.get("Contents", []):
                     yield ObjectInfo(item["Key"], item["Size"], item["ETag"].strip('"'), item["LastModified"])
@@ -64,7 +65,7 @@ class ObjectStore:
     def stat(self, bucket: str, key: str) -> ObjectInfo | None:
         """Return what HEAD says about an object, or None if there is none."""
         try:
-            with _translated(f"look at {bucket}/{key}"):
+            with translated(f"look at {bucket}/{key}"):
                 head = self.client.head_object(Bucket=bucket, Key=key)
         except NotFound:
             return None
@@ -79,7 +80,7 @@ class ObjectStore:
         digest = hashlib.sha256()
         size_bytes = 0
         with (
-            _translated(f"read {bucket}/{key}"),
+            translated(f"read {bucket}/{key}"),
             path.open("wb") as file,
             closing(self.client.get_object(Bucket=bucket, Key=key, **condition)["Body"]) as body,
         ):
@@ -98,7 +99,7 @@ class ObjectStore:
         StoreUnavailable when the bytes changed on the way.
         """
         checksum = base64.b64encode(bytes.fromhex(sha256)).decode()
-        with _translated(f"write {bucket}/{key}"), path.open("rb") as file:
+        with translated(f"write {bucket}/{key}"), path.open("rb") as file:
             answer = self.client.put_object(
                 Bucket=bucket, Key=key, Body=file, ContentType=mime, ChecksumSHA256=checksum
             )
@@ -107,7 +108,7 @@ class ObjectStore:
 
     def delete(self, bucket: str, key: str) -> None:
         """Delete an object; one that is not there is no error."""
-        with _translated(f"delete {bucket}/{key}"):
+        with translated(f"delete {bucket}/{key}"):
             self.client.delete_object(Bucket=bucket, Key=key)
 
     def delete_unless_replaced(self, bucket: str, key: str, *, etag: str | None) -> bool:
@@ -132,7 +133,7 @@ class ObjectStore:
 
     def start_multipart(self, bucket: str, key: str) -> str:
         """Begin a multipart upload and return its id."""
-        with _translated(f"begin a multipart upload of {bucket}/{key}"):
+        with translated(f"begin a multipart upload of {bucket}/{key}"):
             return self.client.create_multipart_upload(Bucket=bucket, Key=key)["UploadId"]
 
     def presign_part(
@@ -151,7 +152,7 @@ class ObjectStore:
     def complete_multipart(self, bucket: str, key: str, upload_id: str, parts: Sequence[tuple[int, str]]) -> None:
         """Join uploaded parts, given as (number, etag), into the object. Raises InvalidRequest if they do not fit."""
         listed = [{"PartNumber": number, "ETag": etag} for number, etag in sorted(parts)]
-        with _translated(f"complete the multipart upload of {bucket}/{key}"):
+        with translated(f"complete the multipart upload of {bucket}/{key}"):
             self.client.complete_multipart_upload(
                 Bucket=bucket,
                 Key=key,
@@ -162,15 +163,20 @@ class ObjectStore:
     def abort_multipart(self, bucket: str, key: str, upload_id: str) -> None:
         """Forget a multipart upload and its parts; one that is not there is no error."""
         try:
-            with _translated(f"abort the multipart upload of {bucket}/{key}"):
+            with translated(f"abort the multipart upload of {bucket}/{key}"):
                 self.client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
         except NotFound:
             return
 
+    @cached_property
+    def _signing_client(self) -> "S3Client":
+        """The client that signs URLs. Made when first asked for: it costs 0.3 CPU s, and stages sign nothing."""
+        return self._make_signing_client() if self._make_signing_client else self.client
+
     def _sha256_of(self, bucket: str, key: str) -> str:
         digest = hashlib.sha256()
         with (
-            _translated(f"read {bucket}/{key} back"),
+            translated(f"read {bucket}/{key} back"),
             closing(self.client.get_object(Bucket=bucket, Key=key)["Body"]) as body,
         ):
             for chunk in body.iter_chunks(_CHUNK_BYTES):
@@ -181,11 +187,11 @@ class ObjectStore:
 def open_store(settings: Settings) -> ObjectStore:
     """Connect to the store that these settings name."""
     connection = store_connection(settings)
-    return ObjectStore(make_client(connection), signing_client=make_signing_client(settings, connection))
+    return ObjectStore(make_client(connection), make_signing_client=partial(make_signing_client, settings, connection))
 
 
 @contextmanager
-def _translated(attempt: str) -> Iterator[None]:
+def translated(attempt: str) -> Iterator[None]:
     """Turn boto3's errors into musicfp's: gone, changed, refused by the caller's fault, or unavailable for now."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""Buckets and migrations, in a process of their own that ends: the supervisor itself stays small.
+"""Migrations, and buckets that keep objects; in a process that ends, so that the supervisor itself stays small.
 
 Run as `python -m musicfp.supervisor.prepare`. Safe at every start.
 """
@@ -12,16 +12,20 @@ from musicfp.catalog.migrate import upgrade
 from musicfp.errors import MusicfpError
 from musicfp.settings import Settings
 from musicfp.store.buckets import prepare_buckets
+from musicfp.store.probe import wait_for_objects
+
+_OBJECTS_WITHIN_S = 60.0
 
 
 def prepare(settings: Settings) -> None:
-    """Bring the database to the newest schema and make the buckets with their rules."""
+    """Bring the database to the newest schema, make the buckets with their rules, and see that they keep objects."""
     database = Database(settings.database_url)
     try:
         upgrade(database)
     finally:
         database.close()
     prepare_buckets(settings)
+    wait_for_objects(settings, within_s=_OBJECTS_WITHIN_S)
 
 
 if __name__ == "__main__":

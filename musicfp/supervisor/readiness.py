@@ -7,7 +7,7 @@ import asyncio
 import http.client
 import json
 import socket
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -44,11 +44,18 @@ async def socket_accepts(path: Path) -> bool:
 
 def request(port: int, path: str, body: dict[str, Any] | None = None) -> tuple[int, bytes] | None:
     """GET, or POST `body` as JSON; return status and content, None when nothing answers."""
+    if body is None:
+        return exchange(port, "GET", path)
+    return exchange(port, "POST", path, content=json.dumps(body).encode(), headers={"Content-Type": "application/json"})
+
+
+def exchange(
+    port: int, method: str, path: str, *, content: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> tuple[int, bytes] | None:
+    """Send any request; return status and content, None when nothing answers."""
     connection = http.client.HTTPConnection(LOOPBACK, port, timeout=_TIMEOUT_S)
     try:
-        headers = {"Content-Type": "application/json"} if body is not None else {}
-        content = json.dumps(body) if body is not None else None
-        connection.request("GET" if body is None else "POST", path, body=content, headers=headers)
+        connection.request(method, path, body=content, headers=headers or {})
         response = connection.getresponse()
         return response.status, response.read()
     except (OSError, http.client.HTTPException):

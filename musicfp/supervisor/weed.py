@@ -4,6 +4,7 @@ Every flag here closes something that is open by default: other interfaces, tele
 services. What it serves and how clients sign in is `musicfp.store`'s.
 """
 
+import asyncio
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ from musicfp.supervisor.child import ChildSpec
 from musicfp.supervisor.ports import GRPC_OFFSET, LOOPBACK, PortUse
 from musicfp.supervisor.readiness import http_status
 from musicfp.supervisor.store_keys import StoreKeys
+from musicfp.supervisor.store_probe import keeps_objects
 
 # Without a limit, 32 parallel uploads of 20 MB took 3.5 GB; with it 413 MB at the same speed.
 _MEMORY_LIMIT = "400MiB"
@@ -52,15 +54,17 @@ def weed_spec(settings: Settings, keys: StoreKeys, *, lock_descriptor: int) -> C
     store_ports = [PortUse(s3_port, "object store", "MUSICFP_S3_PORT")]
     store_ports += [PortUse(port, "object store, internal", "MUSICFP_S3_PORT") for port in chosen.internal]
 
-    async def refuses_strangers(_started_at: float) -> bool:
+    async def serves_us_alone(_started_at: float) -> bool:
         # 403 is the one right answer to an unsigned request. 200 would mean that the store is open to everybody.
-        return await http_status(s3_port, "/") == 403
+        if await http_status(s3_port, "/") != 403:
+            return False
+        return await asyncio.to_thread(keeps_objects, s3_port, settings.source_bucket, keys)
 
     return ChildSpec(
         name="store",
         argv=(find_weed(), "mini", *_flags(chosen, where)),
         environment=_environment(keys),
-        is_ready=refuses_strangers,
+        is_ready=serves_us_alone,
         ready_within_s=30.0,
         stop_within_s=10.0,
         ports=tuple(store_ports),

@@ -7,10 +7,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from support.waiting import eventually
-
 from musicfp.supervisor import processes
 from musicfp.supervisor.guard import Guard
+from tests.support.waiting import eventually
 
 SUPERVISOR = """
 import os, subprocess, sys

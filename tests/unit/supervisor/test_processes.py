@@ -6,9 +6,8 @@ import signal
 import subprocess
 import sys
 
-from support.waiting import eventually
-
 from musicfp.supervisor import processes
+from tests.support.waiting import eventually
 
 GRANDPARENT = """
 import subprocess
