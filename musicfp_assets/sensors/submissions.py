@@ -22,21 +22,20 @@ from musicfp_assets.resources import MusicfpResource
 from musicfp_assets.run_ranges import first_stretch, must_wait, range_request
 
 TICK_INTERVAL_S = 3
-# The whole bucket holds what waits and what was rejected of late; other tools' files are found only by listing it.
-COMPLETE_PASS_INTERVAL_S = 20
-# While uploads keep coming in, a run waits this long for more of them: starting one costs 3 CPU seconds.
+# While uploads keep coming in, a run waits this long for more of them: starting one costs 2 CPU seconds.
 GATHER_S = 8
 
 
 @dataclass(frozen=True)
 class Cursor:
-    """Where the next cheap listing starts; when the whole bucket was last listed, and since when uploads keep coming.
+    """Where the next listings start; when the whole bucket is to be listed, and since when uploads keep coming.
 
     Times are seconds since 1970; 0 in `gathering_since` means that nothing new came at the last tick.
     """
 
     after: str = ""
-    complete_pass_at: float = 0.0
+    complete_after: str = ""
+    complete_due_at: float = 0.0
     gathering_since: float = 0.0
 
     def is_gathering(self, now: float) -> bool:
@@ -50,7 +49,8 @@ class Cursor:
             stored = json.loads(text or "{}")
             return cls(
                 str(stored.get("after", "")),
-                float(stored.get("complete_pass_at", 0.0)),
+                str(stored.get("complete_after", "")),
+                float(stored.get("complete_due_at", 0.0)),
                 float(stored.get("gathering_since", 0.0)),
             )
         except (TypeError, ValueError, AttributeError):
@@ -93,13 +93,21 @@ def build_submission_sensor(ingest_job: UnresolvedAssetJobDefinition) -> dg.Sens
 
 def _discover(stage: StageContext, cursor: Cursor) -> Cursor:
     now = time.time()
-    complete = now - cursor.complete_pass_at >= COMPLETE_PASS_INTERVAL_S
-    found = discover(stage.database, stage.store, stage.settings, after=cursor.after, complete=complete)
+    complete = now >= cursor.complete_due_at
+    found = discover(
+        stage.database,
+        stage.store,
+        stage.settings,
+        after=cursor.after,
+        complete=complete,
+        complete_after=cursor.complete_after,
+    )
     if complete:
         expire_overdue_uploads(stage.database, stage.store, stage.settings)
     return Cursor(
         found.after,
-        now if complete else cursor.complete_pass_at,
+        found.complete_after if complete else cursor.complete_after,
+        now + found.complete_again_in_s if complete else cursor.complete_due_at,
         (cursor.gathering_since or now) if found.submission_ids else 0.0,
     )
 

@@ -145,3 +145,35 @@ def test_many_objects_are_recorded_page_by_page(stage: StageContext, monkeypatch
     assert len(first.submission_ids) == 3
     assert len(second.submission_ids) == 2
     assert second.after == max(keys)
+
+
+def test_a_complete_pass_that_was_too_long_is_gone_on_with(
+    stage: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What lingers under early keys hides nothing that lies behind it; after the last key it starts over."""
+    monkeypatch.setattr(discovery, "_MAX_OBJECTS_PER_PASS", 3)
+    keys = [f"{folder}{number}.mp3" for folder in ("", "a/", "a/b/", "b/") for number in range(2)]
+    for key in keys:
+        _put(stage, key, key.encode())
+    found: list[str] = []
+    complete_after = ""
+    for _ in range(3):
+        looked = discover(
+            stage.database, stage.store, stage.settings, after="", complete=True, complete_after=complete_after
+        )
+        found += looked.submission_ids
+        complete_after = looked.complete_after
+    assert sorted(submission_of(stage, each).object_key for each in found) == sorted(keys)
+    assert complete_after == ""
+
+
+@pytest.mark.parametrize(("n_listed", "interval_s"), [(0, 0.0), (2, 0.04), (9, 0.1)])
+def test_the_more_is_in_the_bucket_the_rarer_are_complete_passes(
+    stage: StageContext, n_listed: int, interval_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A share of time, up to a limit; a cheap pass says nothing about it."""
+    monkeypatch.setattr(discovery, "_MAX_COMPLETE_INTERVAL_S", 0.1)
+    for number in range(n_listed):
+        _put(stage, f"{number}.mp3")
+    assert discover_all(stage).complete_again_in_s == interval_s
+    assert _look(stage).complete_again_in_s == 0.0
