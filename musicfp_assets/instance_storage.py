@@ -4,25 +4,15 @@ SQLite under MUSICFP_HOME by default, PostgreSQL when MUSICFP_DAGSTER_DATABASE_U
 variable needs to exist, `dagster dev` at the project's root and `musicfp up` see the same runs.
 """
 
-from pathlib import Path
 from typing import Any
 
 from dagster._config import UserConfigSchema
 from dagster._core.storage.base_storage import DagsterStorage
-from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClass, ConfigurableClassData
 from sqlalchemy import make_url
 
 from musicfp.settings import Settings
-from musicfp_assets.sqlite_event_log import KeptOpenSqliteEventLog
-
-
-class _SqliteStorage(DagsterSqliteStorage):
-    """Dagster's SQLite storage with an event log that keeps its files open."""
-
-    def __init__(self, base_dir: str, inst_data: ConfigurableClassData | None) -> None:
-        super().__init__(base_dir, inst_data=inst_data)
-        self._event_log_storage = KeptOpenSqliteEventLog(str(Path(base_dir) / "history" / "runs"))
+from musicfp_assets.sqlite_storage import KeptOpenSqliteStorage
 
 
 class SettingsStorage(DagsterStorage, ConfigurableClass):
@@ -40,7 +30,7 @@ class SettingsStorage(DagsterStorage, ConfigurableClass):
         if settings.dagster_database_url is None:
             base = settings.home / "dagster" / "storage"
             base.mkdir(parents=True, exist_ok=True)
-            return _SqliteStorage(str(base), inst_data=inst_data)
+            return KeptOpenSqliteStorage(str(base), inst_data=inst_data)
         from dagster_postgres import DagsterPostgresStorage  # noqa: PLC0415 - a driver that SQLite users need not load
 
         return DagsterPostgresStorage(

@@ -1,6 +1,6 @@
 """The one resource of the assets: what a stage of the pipeline works with, as plain objects of the domain."""
 
-from functools import cache
+from functools import cache, partial
 
 import dagster as dg
 from dagster_aws.s3 import S3Resource
@@ -50,4 +50,4 @@ def connect_store(settings: Settings) -> ObjectStore:
         aws_secret_access_key=credentials.secret_key if credentials else None,
         max_attempts=4,
     )
-    return ObjectStore(s3.get_client(), signing_client=make_signing_client(settings, connection))
+    return ObjectStore(s3.get_client(), make_signing_client=partial(make_signing_client, settings, connection))
