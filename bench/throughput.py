@@ -11,12 +11,13 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 from sqlalchemy import text
 
 from bench.catalogue import drop, tracks_and_minutes, wait_until_complete
-from bench.processes import PeakMemory, cpu_s
+from bench.processes import Watch
 from musicfp.audio.sniff import require_format
 from musicfp.audio.tags import track_tags
 from musicfp.audio.transcode import transcode
@@ -37,44 +38,60 @@ def main(folder: Path) -> None:
 
 def product(files: list[Path], directory: Path) -> None:
     """Send the files through a fresh stack, then measure the floor on those that became tracks."""
-    with running_stack(directory / "home") as stack, PeakMemory(stack.process.pid) as memory:
-        before, began = cpu_s(stack.process.pid), time.monotonic()
-        drop(stack.settings, files)
-        reached = wait_until_complete(stack.settings, n_files=len(files), within_s=3600)
-        time.sleep(5)  # the last run ends after its last track is stored
-        wall_s, total_cpu_s = time.monotonic() - began, cpu_s(stack.process.pid) - before
+    with running_stack(directory / "home") as stack:
+        began = time.monotonic()
+        with Watch(stack.process.pid, stack.pids()) as watch:
+            drop(stack.settings, files)
+            reached = wait_until_complete(stack.settings, n_files=len(files), within_s=3600)
+            time.sleep(5)  # the last run ends after its last track is stored
+        wall_s, total_cpu_s = time.monotonic() - began, watch.total_cpu_s
         n_tracks, minutes = tracks_and_minutes(stack.settings)
-        names, verdicts = accepted_names(stack.settings)
-    accepted = [path for path in files if path.name in names]
-    floor_cpu_s = floor(accepted, directory, stack.settings)
+        durations_s, verdicts = what_became_of(stack.settings)
     print(f"files {len(files)}, tracks {n_tracks}, {minutes:.1f} minutes of music; verdicts {dict(verdicts)}")
     print("after   " + ", ".join(f"{name} {at_s:.0f} s" for name, at_s in reached.items()))
     print(f"product {total_cpu_s:8.1f} CPU s  {total_cpu_s / minutes:6.2f} per track-minute")
+    print(f"cores   {total_cpu_s / wall_s:8.2f} busy of {os.cpu_count()} over {wall_s:.0f} s")
+    print(f"memory  {watch.peak_bytes / 1e6:8.0f} MB at the peak, all processes, shared pages counted in each")
+    print("CPU by kind of process:")
+    n_processes = watch.n_by_kind()
+    for kind, kind_cpu_s in watch.cpu_s_by_kind().items():
+        n_seen = f"  {n_processes[kind]:4} seen" if kind in n_processes else ""
+        print(f"  {kind:12}{kind_cpu_s:8.1f} CPU s  {kind_cpu_s / minutes:6.2f} per track-minute{n_seen}")
+    sys.stdout.flush()  # the floor takes minutes
+    accepted = {path: durations_s[path.name] for path in files if path.name in durations_s}
+    floor_cpu_s = floor(accepted, directory, stack.settings)
     print(f"floor   {floor_cpu_s:8.1f} CPU s  {floor_cpu_s / minutes:6.2f} per track-minute")
     print(f"ratio   {total_cpu_s / floor_cpu_s:8.2f}")
-    print(f"cores   {total_cpu_s / wall_s:8.2f} busy of {os.cpu_count()} over {wall_s:.0f} s")
-    print(f"memory  {memory.peak_bytes / 1e6:8.0f} MB at the peak, all processes, shared pages counted in each")
 
 
-def accepted_names(settings: Settings) -> tuple[set[str], Counter[str]]:
-    """Return the file names of the tracks, and how many submissions ended how."""
+def what_became_of(settings: Settings) -> tuple[dict[str, float], Counter[str]]:
+    """Return the decoded length in seconds of each accepted file by name, and how many submissions ended how."""
     database = Database(settings.database_url)
     with database.read() as session:
-        rows = session.connection().execute(text("SELECT filename, status FROM submission")).all()
+        tracks = session.connection().execute(
+            text("SELECT filename, duration_s FROM submission JOIN track ON track.id = submission.id")
+        )
+        durations_s = {row.filename: row.duration_s for row in tracks}
+        verdicts = Counter(session.connection().execute(text("SELECT status FROM submission")).scalars())
     database.close()
-    return {name for name, status in rows if status == "ACCEPTED"}, Counter(status for _, status in rows)
+    return durations_s, verdicts
 
 
-def floor(files: list[Path], directory: Path, settings: Settings) -> float:
+def floor(durations_s: Mapping[Path, float], directory: Path, settings: Settings) -> float:
     """Return the CPU seconds of encoding and analysing the files with nothing around it: no start-up, one decode."""
     registry = load_builtin()
     extractors = [each.name for each in registry.all()]
     profiles = profiles_named(settings.transcode_profiles)
     total_cpu_s = 0.0
-    for path in files:
+    for path, duration_s in durations_s.items():
         with tempfile.TemporaryDirectory(dir=directory) as scratch:
             made = transcode(
-                path, fmt=require_format(path), profiles=profiles, tags=track_tags([]), out_dir=Path(scratch)
+                path,
+                fmt=require_format(path),
+                profiles=profiles,
+                tags=track_tags([]),
+                out_dir=Path(scratch),
+                decoded_s=duration_s,
             )
         total_cpu_s += made.cpu_s + sum(
             analyse_file(path, extractors, registry=registry, max_duration_s=settings.max_duration_s).cpu_s.values()

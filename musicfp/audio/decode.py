@@ -159,7 +159,9 @@ def decode_pcm(
     DependencyMissing
         ffmpeg is not installed.
     """
-    argv = ["ffmpeg", "-nostdin", "-v", "error", *input_guards(fmt), "-i", file_url(path)]
+    # One thread: several files are decoded at once, and the threads of each would only wait for one another.
+    argv = ["ffmpeg", "-nostdin", "-v", "error", "-filter_threads", "1", "-threads", "1"]
+    argv += [*input_guards(fmt), "-i", file_url(path)]
     argv += ["-map", "0:a:0", "-vn", "-sn", "-dn", "-t", f"{max_duration_s + OVERRUN_S:.3f}"]
     argv += ["-ac", str(n_channels), "-ar", str(sample_rate_hz), "-f", "f32le", "pipe:1"]
     return DecodedAudio(

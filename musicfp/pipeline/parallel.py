@@ -1,8 +1,8 @@
-"""Working on several tracks of a batch at once while results come back in order."""
+"""Working on several tracks of a batch at once, with results in order or as soon as they are there."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -25,6 +25,23 @@ def map_in_order(
                     yield running.popleft().result()
             while running:
                 yield running.popleft().result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def map_as_completed(
+    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int
+) -> Generator[Result, None, None]:
+    """Yield `function(item)` for each item as soon as it is done. Items are begun in their order.
+
+    For results that are small and leave nothing on disk: all may be there before the first is taken.
+    """
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="batch") as executor:
+        running = [executor.submit(function, item) for item in items]
+        try:
+            for future in as_completed(running):
+                yield future.result()
         finally:
             for future in running:
                 future.cancel()

@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from audio_samples import encode_case, music_samples, write_module, write_wav
+
+from tests.support.audio_samples import encode_case, music_samples, write_module, write_wav
 
 SAMPLE_DURATION_S = 8.0
 TAGS = {"title": "Étude", "artist": "Ada", "album": "First", "track": "3/9"}

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audio_samples import ENCODINGS, encode, encode_case, music_samples, write_float_wav, write_wav
 from numpy.typing import NDArray
 
 from musicfp.audio import sniff
@@ -14,6 +13,7 @@ from musicfp.audio.decode import DECODE_LIMITS, DecodedAudio, check_decoded, dec
 from musicfp.audio.probe import probe
 from musicfp.audio.sniff import require_format
 from musicfp.errors import SubmissionRejected
+from tests.support.audio_samples import ENCODINGS, encode, encode_case, music_samples, write_float_wav, write_wav
 
 Sample = Callable[[str], Path]
 SAMPLE_DURATION_S = 8.0  # of the fixture

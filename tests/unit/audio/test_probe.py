@@ -7,13 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from audio_samples import ENCODINGS
 
 from musicfp.audio import sniff
 from musicfp.audio.limits import LimitExceeded
 from musicfp.audio.probe import PROBE_LIMITS, check_facts, probe
 from musicfp.audio.sniff import require_format
 from musicfp.errors import SubmissionRejected
+from tests.support.audio_samples import ENCODINGS
 
 Sample = Callable[[str], Path]
 SAMPLE_DURATION_S = 8.0  # of the fixture

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audio_samples import ENCODINGS
 
 from musicfp.audio import sniff
 from musicfp.audio.sniff import check_extension, require_format, sniff_format
 from musicfp.errors import SubmissionRejected
+from tests.support.audio_samples import ENCODINGS
 
 Sample = Callable[[str], Path]
 

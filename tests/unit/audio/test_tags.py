@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audio_samples import ENCODINGS
 from mutagen.apev2 import APEv2
 from mutagen.flac import FLAC, Picture
 from mutagen.id3 import APIC, COMM, ID3, TCON, TIT2, TPE1, TXXX, UFID
@@ -20,6 +19,7 @@ from musicfp.audio.tags import (
     read_tags,
     track_tags,
 )
+from tests.support.audio_samples import ENCODINGS
 
 Sample = Callable[[str], Path]
 # ffmpeg writes no tags into these.

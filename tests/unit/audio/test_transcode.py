@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from audio_samples import encode, music_samples, write_wav
 from mutagen.id3 import APIC, ID3, TXXX
 
 from musicfp.audio import sniff
@@ -15,9 +14,9 @@ from musicfp.audio.probe import probe
 from musicfp.audio.sniff import require_format
 from musicfp.audio.tags import read_tags, track_tags
 from musicfp.audio.transcode import (
-    CHECK_CHANNELS,
     CHECK_RATE_HZ,
     MAX_TAG_CHARS,
+    SOURCE_CHANNELS,
     TRANSCODE_LIMITS,
     Transcoding,
     transcode,
@@ -26,6 +25,7 @@ from musicfp.audio.transcode import (
 from musicfp.audio.transcode_profiles import PROFILES, profiles_named
 from musicfp.errors import SettingsError, SubmissionRejected, WorkerLost
 from musicfp.settings import DEFAULT_TRANSCODE_PROFILES
+from tests.support.audio_samples import encode, music_samples, write_wav
 
 Sample = Callable[[str], Path]
 TAGS = track_tags(
@@ -45,10 +45,18 @@ TAGS = track_tags(
 CARRIED = ("title", "artist", "album", "albumartist", "date", "genre", "track", "disc")
 
 
-def run(source: Path, out_dir: Path, *, profiles: str = ",".join(profile.name for profile in PROFILES)) -> Transcoding:
+def run(
+    source: Path,
+    out_dir: Path,
+    *,
+    profiles: str = ",".join(profile.name for profile in PROFILES),
+    decoded_s: float | None = None,
+) -> Transcoding:
     out_dir.mkdir()
     chosen = profiles_named(profiles.split(","))
-    return transcode(source, fmt=require_format(source), profiles=chosen, tags=TAGS, out_dir=out_dir)
+    return transcode(
+        source, fmt=require_format(source), profiles=chosen, tags=TAGS, out_dir=out_dir, decoded_s=decoded_s
+    )
 
 
 @pytest.mark.parametrize("case", ["wav", "flac24_96k", "wav_mulaw_8k", "mp3_22050", "opus", "m4a", "vorbis"])
@@ -59,17 +67,55 @@ def test_every_profile_decodes_to_the_length_of_its_source(case: str, sample: Sa
     assert [found.profile for found in verification.transcodes] == list(PROFILES)
     for found in verification.transcodes:
         assert -0.001 <= found.duration_s - made.duration_s <= 0.001 + found.profile.codec_delay_s, found.profile.name
-        assert found.pcm_path.stat().st_size == round(found.duration_s * CHECK_RATE_HZ) * 2 * CHECK_CHANNELS
+        assert found.pcm_path.stat().st_size == round(found.duration_s * CHECK_RATE_HZ) * 2
     assert made.cpu_s > 0
     assert verification.cpu_s > 0
 
 
 def test_transcodes_sound_like_their_source(sample: Sample, tmp_path: Path) -> None:
     made = run(sample("wav"), tmp_path / "out")
-    source = np.fromfile(made.pcm_path, "<i2")[::CHECK_CHANNELS].astype(float)
+    source = np.fromfile(made.pcm_path, "<i2").reshape(-1, SOURCE_CHANNELS).mean(axis=1)
     for found in verify_transcodes(made.outputs, out_dir=tmp_path).transcodes:
-        samples = np.fromfile(found.pcm_path, "<i2")[::CHECK_CHANNELS].astype(float)[: len(source)]
+        samples = np.fromfile(found.pcm_path, "<i2").astype(float)[: len(source)]
         assert np.corrcoef(source[: len(samples)], samples)[0, 1] > 0.98, found.profile.name
+
+
+@pytest.mark.parametrize("channel", [0, 1])
+def test_one_channel_of_a_transcode_can_be_heard_alone(channel: int, tmp_path: Path) -> None:
+    """As it must be where both together are silence."""
+    left = music_samples(4)[:, :1]
+    source = write_wav(tmp_path / "opposite.wav", np.hstack([left, -left]))
+    made = run(source, tmp_path / "out", profiles="flac")
+    (both,) = verify_transcodes(made.outputs, out_dir=tmp_path).transcodes
+    assert np.abs(np.fromfile(both.pcm_path, "<i2").astype(int)).max() <= 1
+    (alone,) = verify_transcodes(made.outputs, out_dir=tmp_path, channel=channel).transcodes
+    expected = np.fromfile(made.pcm_path, "<i2").reshape(-1, SOURCE_CHANNELS)[:, channel]
+    np.testing.assert_allclose(np.fromfile(alone.pcm_path, "<i2"), expected, atol=2)
+
+
+@pytest.mark.parametrize("case", ["mp3_22050", "opus", "flac24_96k"])
+def test_encoding_in_bursts_gives_the_same_bytes(case: str, sample: Sample, tmp_path: Path) -> None:
+    plain = run(sample(case), tmp_path / "plain")
+    bursts = run(sample(case), tmp_path / "bursts", decoded_s=plain.duration_s)
+    assert [each.sha256 for each in bursts.outputs] == [each.sha256 for each in plain.outputs]
+    assert bursts.pcm_path.read_bytes() == plain.pcm_path.read_bytes()
+
+
+def test_a_source_that_changes_midway_loses_nothing_to_bursts(tmp_path: Path) -> None:
+    """Radio shows are glued together from mono and stereo MP3s: ffmpeg forgets its buffers at every seam."""
+    parts = []
+    for name, n_channels, duration_s in (("a", 1, 4.3), ("b", 2, 3.1), ("c", 1, 5.2)):
+        music = write_wav(tmp_path / f"{name}.wav", music_samples(duration_s))
+        bare = ["-ac", str(n_channels), "-write_xing", "0", "-id3v2_version", "0"]
+        parts.append(encode(music, tmp_path / f"{name}.mp3", bare).read_bytes())
+    source = tmp_path / "glued.mp3"
+    source.write_bytes(b"".join(parts))
+    plain = run(source, tmp_path / "plain", profiles="opus_96,mp3_128")
+    bursts = run(source, tmp_path / "bursts", profiles="opus_96,mp3_128", decoded_s=plain.duration_s)
+    assert plain.duration_s == pytest.approx(12.6, abs=0.3)
+    assert bursts.duration_s == plain.duration_s
+    assert [each.sha256 for each in bursts.outputs] == [each.sha256 for each in plain.outputs]
+    assert bursts.cpu_s > plain.cpu_s
 
 
 def test_the_same_input_gives_the_same_bytes(sample: Sample, tmp_path: Path) -> None:
@@ -136,7 +182,7 @@ def test_a_tracker_module_is_transcoded(sample: Sample, tmp_path: Path) -> None:
 def test_no_profile_gives_only_the_sound(sample: Sample, tmp_path: Path) -> None:
     made = transcode(sample("wav"), fmt=sniff.WAV, profiles=(), tags=TAGS, out_dir=tmp_path)
     assert made.outputs == ()
-    assert made.pcm_path.stat().st_size == 8 * CHECK_RATE_HZ * 2 * CHECK_CHANNELS
+    assert made.pcm_path.stat().st_size == 8 * CHECK_RATE_HZ * 2 * SOURCE_CHANNELS
     assert verify_transcodes(made.outputs, out_dir=tmp_path).transcodes == ()
 
 

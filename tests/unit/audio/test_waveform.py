@@ -4,11 +4,11 @@ import io
 
 import numpy as np
 import pytest
-from audio_samples import music_samples
 from numpy.typing import NDArray
 from PIL import Image
 
 from musicfp.audio.waveform import waveform_png
+from tests.support.audio_samples import music_samples
 
 
 def pcm(duration_s: float) -> NDArray[np.int16]:

@@ -1,0 +1,58 @@
+"""Several items at once: what comes when, and what becomes of the others when one fails."""
+
+import threading
+
+import pytest
+
+from musicfp.pipeline.parallel import map_as_completed, map_in_order
+
+WITHIN_S = 30.0
+
+
+def test_results_come_as_soon_as_they_are_there() -> None:
+    """The first item waits until the second has been received: in order nothing would ever come."""
+    received = threading.Event()
+
+    def work(item: str) -> str:
+        if item == "slow":
+            assert received.wait(WITHIN_S)
+        return item
+
+    results = map_as_completed(work, ["slow", "quick"], threads=2)
+    assert next(results) == "quick"
+    received.set()
+    assert list(results) == ["slow"]
+
+
+def test_results_come_in_order_where_that_is_asked_for() -> None:
+    second_is_done = threading.Event()
+
+    def work(item: int) -> int:
+        if item == 0:
+            assert second_is_done.wait(WITHIN_S)
+        else:
+            second_is_done.set()
+        return item
+
+    assert list(map_in_order(work, range(2), threads=2, look_ahead=2)) == [0, 1]
+
+
+def test_items_are_begun_in_their_order() -> None:
+    begun: list[int] = []
+    assert sorted(map_as_completed(begun.append, range(20), threads=1), key=str) == [None] * 20
+    assert begun == list(range(20))
+
+
+def test_an_error_reaches_the_caller_and_what_was_not_begun_is_left() -> None:
+    begun: list[int] = []
+    never = threading.Event()
+
+    def work(item: int) -> None:
+        begun.append(item)
+        if item == 0:
+            raise ValueError("the first one")
+        never.wait(0.1)
+
+    with pytest.raises(ValueError, match="the first one"):
+        list(map_as_completed(work, range(200), threads=1))
+    assert len(begun) < 100
