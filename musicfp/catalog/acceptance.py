@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from musicfp.catalog import submissions
+from musicfp.catalog import submissions, terms
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import (
     DerivationRow,
@@ -21,6 +21,8 @@ from musicfp.catalog.tables import (
     TrackTagRow,
     VerdictRow,
 )
+from musicfp.fingerprint.model import Fingerprint
+from musicfp.fingerprint.postings import FingerprintKind
 
 FULL_FINGERPRINT = "full"
 
@@ -54,6 +56,7 @@ def accept(session: Session, submission: SubmissionRow, accepted: AcceptedTrack,
         for position, (name, value) in enumerate(accepted.tags)
     )
     session.add(accepted.fingerprint)
+    _index(session, accepted)
     session.add_all(accepted.related)
     _queue_derivations(session, accepted.track.id)
     conclude(session, submission, "ACCEPTED", verdict)
@@ -99,6 +102,15 @@ def titles(session: Session, track_ids: Sequence[str]) -> Mapping[str, tuple[str
     """Return (title, artist) by track id."""
     rows = session.exec(select(TrackRow.id, TrackRow.title, TrackRow.artist).where(col(TrackRow.id).in_(track_ids)))
     return {track_id: (title, artist) for track_id, title, artist in rows}
+
+
+def _index(session: Session, accepted: AcceptedTrack) -> None:
+    """Make the track findable for the very next search."""
+    ordinal = accepted.track.ordinal
+    if ordinal is None:
+        raise ValueError(f"Track {accepted.track.id} has no ordinal yet; flush the session before indexing it.")
+    items = Fingerprint.from_bytes(accepted.fingerprint.sub_fingerprints).sub_fingerprints
+    terms.add(session, ordinal, items, kind=FingerprintKind(accepted.fingerprint.kind))
 
 
 def _queue_derivations(session: Session, track_id: str) -> None:

@@ -1,7 +1,8 @@
 """Opening the database, and the three kinds of transaction.
 
-`Database.read()` for queries, `Database.write()` for changes, `Database.exclusive()` for search-and-insert, which must
-see every track that anyone else accepted before it. SQLite and PostgreSQL behave alike behind these.
+`Database.read()` for queries (`Database.snapshot()` for several that must agree), `Database.write()` for changes,
+`Database.exclusive()` for search-and-insert, which must see every track that anyone else accepted before it. SQLite and
+PostgreSQL behave alike behind these.
 """
 
 from collections.abc import Iterator
@@ -44,6 +45,14 @@ class Database:
             yield session
 
     @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """Like `read`, and every statement sees the database as the first one did."""
+        # A transaction of SQLite's is that already.
+        level = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with Session(self.engine.execution_options(**level), expire_on_commit=False) as session:
+            yield session
+
+    @contextmanager
     def write(self) -> Iterator[Session]:
         """Open a transaction that commits when the block ends and rolls back when it raises. Keep it short."""
         with Session(self._writing_engine, expire_on_commit=False) as session, session.begin():
@@ -66,13 +75,21 @@ class Database:
 def _create_engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        return create_engine(parsed, pool_pre_ping=True)
+        engine = create_engine(parsed, pool_pre_ping=True)
+        event.listen(engine, "connect", _prepare_postgresql_connection)
+        return engine
     if parsed.database:
         Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(parsed)
     event.listen(engine, "connect", _prepare_sqlite_connection)
     event.listen(engine, "begin", _begin_sqlite_transaction)
     return engine
+
+
+def _prepare_postgresql_connection(connection: Any, _record: Any) -> None:
+    # Compiling a query takes longer than any of ours: looking up 20,000 terms took 33 instead of 18 ms.
+    connection.execute("SET jit = off")
+    connection.commit()
 
 
 def _prepare_sqlite_connection(connection: Any, _record: Any) -> None:

@@ -77,11 +77,11 @@ def fingerprint_facts(session: Session, track_ids: Sequence[str]) -> dict[str, F
     }
 
 
-def fingerprints(session: Session, track_ids: Sequence[str]) -> dict[str, FingerprintRow]:
-    """Return the fingerprint of each track with its items."""
-    query = select(FingerprintRow).where(
-        col(FingerprintRow.track_id).in_(track_ids), FingerprintRow.kind == FULL_FINGERPRINT
-    )
+def fingerprints(
+    session: Session, track_ids: Sequence[str], *, kind: str = FULL_FINGERPRINT
+) -> dict[str, FingerprintRow]:
+    """Return the fingerprint of each track with its items; the ordinary one unless another kind is asked for."""
+    query = select(FingerprintRow).where(col(FingerprintRow.track_id).in_(track_ids), FingerprintRow.kind == kind)
     return {row.track_id: row for row in session.exec(query)}
 
 

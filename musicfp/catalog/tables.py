@@ -159,6 +159,20 @@ class FingerprintRow(Table, table=True):
     sub_fingerprints: bytes = Field(sa_type=LargeBinary)
 
 
+class FingerprintTermRow(Table, table=True):
+    """One posting of the inverted index over the terms of fingerprints (`musicfp.catalog.terms` has the layout).
+
+    On SQLite the key is the table: 14 bytes a row. No foreign key leads to the track, it would need an
+    index as large as the table; whoever deletes a track removes its postings.
+    """
+
+    __tablename__ = "fingerprint_term"
+    __table_args__ = ({"sqlite_with_rowid": False},)
+
+    term: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+    loc: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+
+
 class VerdictRow(Table, table=True):
     """What deduplication decided about a submission, with its evidence."""
 

@@ -1,4 +1,4 @@
-"""`musicfp backfill`: compute one extractor's features for all tracks, and watch it."""
+"""`musicfp backfill`: compute one extractor's features, or another asset, for all tracks anew, and watch it."""
 
 import click
 
@@ -15,12 +15,14 @@ from musicfp.settings import Settings
 def backfill(context: click.Context, *, feature: str, as_json: bool) -> None:
     """Launch the Dagster backfill of one feature over all tracks, and follow it to its end.
 
-    FEATURE is the name of a value, like rhythm.tempo, or of the extractor that gives it, like tempo.
+    FEATURE is the name of a value, like rhythm.tempo, or of the extractor that gives it, like tempo; or another asset
+    of the tracks, like fingerprint_300_3400 or transcode_opus_96. It is computed anew also where it is current; what
+    is missing somewhere is computed without being asked for.
     Ctrl-C ends the following only: the backfill goes on in Dagster. Exit status 1 if a track failed.
     """
-    extractor = _extractor_of(feature)
-    with open_dagster(Settings.from_env()) as dagster, Bar(f"Computing {extractor}") as bar:
-        backfill_id = launch_backfill(dagster, extractor)
+    name = _name_of(feature)
+    with open_dagster(Settings.from_env()) as dagster, Bar(f"Computing {name}") as bar:
+        backfill_id = launch_backfill(dagster, name)
         say(f"Backfill {backfill_id} is launched: {dagster.url}/runs/b/{backfill_id}")
         last = follow_backfill(dagster, backfill_id, on_state=lambda state: _show(bar, state))
     if as_json:
@@ -35,14 +37,14 @@ def backfill(context: click.Context, *, feature: str, as_json: bool) -> None:
             }
         )
     else:
-        click.echo(f"{extractor}: {last.n_done} of {last.n_targeted} tracks computed, {last.n_failed} failed.")
+        click.echo(f"{name}: {last.n_done} of {last.n_targeted} tracks computed, {last.n_failed} failed.")
     if not last.ok:
         say(f"The backfill ended as {last.status}. {last.error or 'Its page in Dagster shows which tracks failed.'}")
         context.exit(1)
 
 
-def _extractor_of(feature: str) -> str:
-    """Return the extractor that gives a named value; another name is taken for that of an extractor."""
+def _name_of(feature: str) -> str:
+    """Return the extractor that gives a named value; another name is taken for that of an extractor or asset."""
     owners = {each.name: each.extractor for each in load_builtin().definitions()}
     return owners.get(feature, feature)
 

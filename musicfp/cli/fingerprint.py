@@ -9,8 +9,9 @@ from musicfp.fingerprint import codec
 from musicfp.fingerprint.corpus import FingerprintCorpus
 from musicfp.fingerprint.correlation import Alignment, best_alignment
 from musicfp.fingerprint.model import Fingerprint
-from musicfp.fingerprint.search import Match, search
+from musicfp.fingerprint.search import search
 from musicfp.fingerprint.verdict import relation_of
+from musicfp.fingerprint.verification import Match
 from musicfp.pipeline.inspection import InspectionRules, inspect_file
 from musicfp.settings import Settings
 

@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "submissions": ("musicfp.cli.catalogue:submissions", "List submissions and their verdicts."),
     "backfill": ("musicfp.cli.backfill:backfill", "Compute one feature for all tracks."),
     "db": ("musicfp.cli.db:db", "Migrate or check the database."),
+    "index": ("musicfp.cli.index:index", "Verify or rebuild the search index."),
     "doctor": ("musicfp.cli.doctor:doctor", "Check what musicfp needs and say how to fix it."),
 }
 

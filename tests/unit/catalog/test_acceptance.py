@@ -7,9 +7,20 @@ from sqlmodel import col, select
 
 from musicfp.catalog import acceptance, derivations, relations
 from musicfp.catalog.engine import Database
-from musicfp.catalog.tables import DerivationRow, FingerprintRow, SubmissionRow, TrackRow, TrackTagRow, VerdictRow
+from musicfp.catalog.searchable import DatabaseCatalogue
+from musicfp.catalog.tables import (
+    DerivationRow,
+    FingerprintRow,
+    FingerprintTermRow,
+    SubmissionRow,
+    TrackRow,
+    TrackTagRow,
+    VerdictRow,
+)
+from musicfp.fingerprint.postings import FingerprintKind
+from musicfp.fingerprint.probes import terms_of
 from tests.support.accepted import accept_track, accept_within, received, verdict_of
-from tests.support.seeds import seed_id
+from tests.support.seeds import music, seed_id
 
 
 def test_accepting_makes_everything_at_once(database: Database) -> None:
@@ -32,6 +43,20 @@ def test_accepting_makes_everything_at_once(database: Database) -> None:
     }
 
 
+def test_a_track_is_found_by_its_terms_within_the_transaction_that_accepts_it(database: Database) -> None:
+    """The next decision in the same batch must see it."""
+    submission_id = received(database, 1)
+    with database.exclusive() as session:
+        accept_within(session, session.get_one(SubmissionRow, submission_id), source="x")
+        catalogue = DatabaseCatalogue(session)
+        ordinal = acceptance.newest_ordinal(session)
+        found = catalogue.lookup(terms_of(music(1).sub_fingerprints[40:80]), kind=FingerprintKind.FULL)
+        assert set(zip(found.track, found.position_items - found.probe, strict=True)) == {(ordinal, 40)}
+        assert found.probe.size == 10
+        (stored,) = catalogue.fingerprints([ordinal], kind=FingerprintKind.FULL).values()
+        assert stored.track_id == submission_id
+
+
 def test_a_failure_in_the_middle_leaves_nothing(database: Database) -> None:
     """An exception after all rows were added undoes all of them: the submission waits as before."""
     submission_id = received(database, 1)
@@ -40,7 +65,7 @@ def test_a_failure_in_the_middle_leaves_nothing(database: Database) -> None:
         session.flush()
         raise RuntimeError
     with database.read() as session:
-        for table in (TrackRow, TrackTagRow, FingerprintRow, VerdictRow, DerivationRow):
+        for table in (TrackRow, TrackTagRow, FingerprintRow, FingerprintTermRow, VerdictRow, DerivationRow):
             assert session.exec(select(table)).all() == []
         assert session.get_one(SubmissionRow, submission_id).status == "RECEIVED"
 

@@ -1,7 +1,20 @@
 """The schema, on SQLite and on PostgreSQL."""
 
-from musicfp.catalog import migrate
+import importlib
+
+import numpy as np
+import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import inspect, update
+from sqlmodel import col
+
+from musicfp.catalog import index_upkeep, migrate
 from musicfp.catalog.engine import Database
+from musicfp.catalog.index_upkeep import IndexReport
+from musicfp.catalog.tables import FingerprintRow
+from musicfp.fingerprint.model import Fingerprint
+from tests.support.seeds import music, seed_id, seed_track
 
 
 def test_migrations_make_exactly_the_tables_of_the_models(database: Database) -> None:
@@ -17,3 +30,47 @@ def test_migrations_can_be_undone_and_repeated(database: Database) -> None:
     migrate.upgrade(database)
     migrate.upgrade(database)
     migrate.check_models_match(database)
+
+
+def test_fingerprints_of_the_first_release_are_indexed(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Music with silence, a loop, nothing at all; in one batch or several: as if the index had always been there."""
+    for number in range(1, 6):
+        seed_track(database, number)
+    loop = np.tile(music(9, n_items=20).sub_fingerprints, 60)
+    silence = np.full(100, 0x256DF977, dtype=np.uint32)
+    _replace(database, 2, np.concatenate([music(2).sub_fingerprints, silence, music(8).sub_fingerprints[:50], loop]))
+    _replace(database, 3, silence)
+    _replace(database, 4, silence[:0])
+    _replace(database, 5, music(5, n_items=20_000).sub_fingerprints)
+    index_upkeep.rebuild(database, progress=lambda _done, _all: None)
+    with database.snapshot() as session:
+        report = index_upkeep.verify(session)
+    assert report.n_postings > 5000
+
+    migrate.downgrade(database, "0001")
+    assert "fingerprint_term" not in inspect(database.engine).get_table_names()
+    migrate.upgrade(database)
+    _assert_verified(database, report)
+
+    migrate.downgrade(database, "0001")
+    migration = importlib.import_module("musicfp.catalog.migrations.versions.0002_fingerprint_terms")
+    monkeypatch.setattr(migration, "_BATCH_TRACKS", 2)
+    with database.write() as session, Operations.context(MigrationContext.configure(session.connection())):
+        migration.upgrade()
+    _assert_verified(database, report)
+
+
+def _assert_verified(database: Database, report: IndexReport) -> None:
+    with database.snapshot() as session:
+        assert index_upkeep.verify(session) == report
+    assert report.differences == ()
+
+
+def _replace(database: Database, number: int, items: np.ndarray) -> None:
+    data = Fingerprint.of_items(items).to_bytes()
+    with database.write() as session:
+        session.exec(
+            update(FingerprintRow)
+            .where(col(FingerprintRow.track_id) == seed_id(number))
+            .values(sub_fingerprints=data, n_items=items.size)
+        )

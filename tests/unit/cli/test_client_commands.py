@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from fake_service import MATCHED_TRACK, FakeService, match
 
 from musicfp.cli.common import minutes, visible
 from musicfp.cli.main import main
+from tests.support.fake_service import MATCHED_TRACK, FakeService, match
 
 Run = Callable[..., Result]
 

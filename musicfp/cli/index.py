@@ -1,0 +1,117 @@
+"""`musicfp index`: hold the index that searches use against the fingerprints, or mend it."""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import click
+from sqlalchemy.exc import SQLAlchemyError
+
+from musicfp.catalog import index_upkeep
+from musicfp.catalog.engine import Database
+from musicfp.catalog.index_upkeep import Difference, IndexReport
+from musicfp.cli.common import Bar, json_option, print_json, print_table
+from musicfp.errors import DatabaseUnavailable
+from musicfp.settings import Settings
+
+_SHOWN = 20
+
+Answer = TypeVar("Answer")
+
+
+@click.group()
+def index() -> None:
+    """Verify or rebuild the search index in the database of MUSICFP_DATABASE_URL."""
+
+
+@index.command()
+@json_option
+@click.pass_context
+def verify(context: click.Context, *, as_json: bool) -> None:
+    """Compare the whole index with all fingerprints; exit status 1 when they differ."""
+    report = _with_database(_verify)
+    if as_json:
+        print_json(_as_json(report))
+    elif report.differences:
+        _show(report)
+        click.echo("Run `musicfp index rebuild`.")
+    else:
+        click.echo(f"The index is right: {_size(report)}.")
+    if report.differences:
+        context.exit(1)
+
+
+@index.command()
+@json_option
+def rebuild(*, as_json: bool) -> None:
+    """Mend what differs; searches go on meanwhile. An interrupted rebuild is continued by the next."""
+    before, after = _with_database(_rebuild)
+    if as_json:
+        print_json({"nMended": len(before.differences), **_as_json(after)})
+    elif before.differences:
+        click.echo(f"Mended the postings of {len(before.differences)} fingerprints. Now {_size(after)}.")
+    else:
+        click.echo(f"Nothing to mend: {_size(before)}.")
+
+
+def _verify(database: Database) -> IndexReport:
+    with database.snapshot() as session:
+        return index_upkeep.verify(session)
+
+
+def _rebuild(database: Database) -> tuple[IndexReport, IndexReport]:
+    with Bar("Mending") as bar:
+
+        def show(n_done: int, n_all: int) -> None:
+            bar.show(done=n_done, total=n_all, amount=f"{n_done} of {n_all} fingerprints")
+
+        before = index_upkeep.rebuild(database, progress=show)
+    return before, _verify(database) if before.differences else before
+
+
+def _show(report: IndexReport) -> None:
+    click.echo(f"{len(report.differences)} fingerprints differ from the index, which has {_size(report)}.")
+    print_table(
+        ("track", "number", "fingerprint", "postings due", "postings found"),
+        [
+            (each.track_id or "(gone)", str(each.ordinal), each.kind, str(each.n_expected), str(each.n_found))
+            for each in report.differences[:_SHOWN]
+        ],
+    )
+    if len(report.differences) > _SHOWN:
+        click.echo(f"... and {len(report.differences) - _SHOWN} more; --json lists all.")
+
+
+def _size(report: IndexReport) -> str:
+    return f"{report.n_postings} postings of {report.n_fingerprints} fingerprints"
+
+
+def _as_json(report: IndexReport) -> dict[str, object]:
+    return {
+        "isRight": not report.differences,
+        "nFingerprints": report.n_fingerprints,
+        "nPostings": report.n_postings,
+        "differences": [_difference_as_json(each) for each in report.differences],
+    }
+
+
+def _difference_as_json(difference: Difference) -> dict[str, object]:
+    return {
+        "trackId": difference.track_id,
+        "ordinal": difference.ordinal,
+        "kind": difference.kind,
+        "nExpected": difference.n_expected,
+        "nFound": difference.n_found,
+    }
+
+
+def _with_database(action: Callable[[Database], Answer]) -> Answer:
+    database = Database(Settings.from_env().database_url)
+    try:
+        return action(database)
+    except SQLAlchemyError as error:
+        raise DatabaseUnavailable(
+            f"Tried to read the index in {database.engine.url.render_as_string(hide_password=True)}: {error}. "
+            "Check MUSICFP_DATABASE_URL, that the database server runs, and `musicfp db check`."
+        ) from error
+    finally:
+        database.close()
