@@ -6,7 +6,6 @@ Start it with `python -m graphql_api`, or `uvicorn graphql_api.app:create_app --
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-import anyio
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
@@ -52,12 +51,8 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
 
 @asynccontextmanager
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
-    """Load the search index beside serving: /healthz answers at once, /readyz when it is there."""
     services: Services = app.state.services
-    async with anyio.create_task_group() as group:
-        group.start_soon(services.load_index)
-        yield
-        group.cancel_scope.cancel()
+    yield
     services.close()
 
 

@@ -53,9 +53,6 @@ class Metrics:
             buckets=_CANDIDATES,
             registry=self.registry,
         )
-        self.index_tracks = Gauge(
-            "musicfp_search_index_tracks", "Tracks in the search index in memory.", registry=self.registry
-        )
         self.catalogue_tracks = Gauge("musicfp_catalogue_tracks", "Accepted tracks.", registry=self.registry)
         self.submissions = Gauge("musicfp_submissions", "Submissions by status.", ["status"], registry=self.registry)
 

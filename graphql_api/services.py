@@ -1,14 +1,11 @@
 """What every request works with, made once per process.
 
-What belongs here: opening and closing the database, the store, the search index and the threads. What does not:
+What belongs here: opening and closing the database, the store and the threads. What does not:
 anything per request (`context`).
 """
 
-import logging
 from functools import cached_property
 from pathlib import Path
-
-import anyio
 
 from graphql_api.observability import Metrics
 from graphql_api.workers import Workers
@@ -18,10 +15,6 @@ from musicfp.pipeline.recognition import Identification, Recogniser
 from musicfp.pipeline.uploads import UploadTicket, request_upload
 from musicfp.settings import Settings
 from musicfp.store.objects import ObjectStore, open_store
-
-LOGGER = logging.getLogger(__name__)
-
-_RETRY_LOADING_S = 2.0
 
 
 class Services:
@@ -66,18 +59,6 @@ class Services:
         """Decode and search in a thread and count it."""
         found = await self.workers.search.run(self.recogniser.identify_audio, path, limit=limit, min_score=min_score)
         return self._counted(found)
-
-    async def load_index(self) -> None:
-        """Read the catalogue's fingerprints, trying again until the database can be read."""
-        last = ""
-        while not self.recogniser.is_loaded:
-            try:
-                await self.workers.search.run(self.recogniser.refresh)
-            except Exception as error:
-                if str(error) != last:
-                    last = str(error)
-                    LOGGER.warning("the search index cannot be loaded yet: %s", last)
-                await anyio.sleep(_RETRY_LOADING_S)
 
     def close(self) -> None:
         """Close the database's connections."""

@@ -2,9 +2,11 @@
 
 import time
 from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
 
 import anyio
 import httpx
+import numpy as np
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -13,8 +15,14 @@ from graphql_api.schema import sdl
 from graphql_api.services import Services
 from musicfp.catalog import pages
 from musicfp.catalog.migrate import schema_is_current
+from musicfp.catalog.searchable import DatabaseCatalogue
 from musicfp.catalog.tables import SUBMISSION_STATUSES
+from musicfp.fingerprint.postings import FingerprintKind
 from musicfp.store.buckets import missing_buckets
+from musicfp.store.probe import make_probe_client, require_objects
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.client import S3Client
 
 # A part that takes longer than this to answer is not ready.
 CHECK_TIMEOUT_S = 3.0
@@ -22,6 +30,7 @@ CHECK_TIMEOUT_S = 3.0
 _KEEP_GOOD_S = 2.0
 _KEEP_BAD_S = 0.5
 _DAEMONS_QUERY = "{ instance { daemonHealth { allDaemonStatuses { daemonType required healthy } } } }"
+_ANY_TERM = np.zeros(1, dtype=np.uint32)
 _SDL = sdl()
 
 
@@ -33,6 +42,7 @@ class Readiness:
         self._asking = anyio.Lock()
         self._kept: dict[str, str | None] = {}
         self._keep_until_s = 0.0
+        self._store_client: S3Client | None = None
 
     async def check(self) -> dict[str, str | None]:
         """Return the problem of each part."""
@@ -67,15 +77,29 @@ class Readiness:
         return found
 
     async def _object_store(self) -> str | None:
-        missing = await anyio.to_thread.run_sync(missing_buckets, self._services.settings, abandon_on_cancel=True)
-        return f"buckets are missing: {', '.join(missing)}" if missing else None
+        return await anyio.to_thread.run_sync(self._store_problem, abandon_on_cancel=True)
+
+    def _store_problem(self) -> str | None:
+        settings = self._services.settings
+        # Kept, because making a client costs more than asking with it; not made earlier, because it needs credentials.
+        client = self._store_client = self._store_client or make_probe_client(settings)
+        missing = missing_buckets(settings, client=client)
+        if missing:
+            return f"buckets are missing: {', '.join(missing)}"
+        require_objects(client, settings)
+        return None
 
     async def _database(self) -> str | None:
         is_current = await anyio.to_thread.run_sync(schema_is_current, self._services.database, abandon_on_cancel=True)
         return None if is_current else "migrations are missing: run `musicfp db upgrade`"
 
     async def _search_index(self) -> str | None:
-        return None if self._services.recogniser.is_loaded else "still loading"
+        def ask() -> None:
+            with self._services.database.read() as session:
+                DatabaseCatalogue(session).lookup(_ANY_TERM, kind=FingerprintKind.FULL)
+
+        await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
+        return None
 
     async def _dagster_daemon(self) -> str | None:
         url = f"http://127.0.0.1:{self._services.settings.dagster_port}/graphql"
@@ -117,7 +141,6 @@ async def get_metrics(request: Request) -> Response:
 
     n_tracks, by_status = await services.workers.database.run(count)
     services.metrics.catalogue_tracks.set(n_tracks)
-    services.metrics.index_tracks.set(len(services.recogniser.corpus))
     for status in SUBMISSION_STATUSES:
         services.metrics.submissions.labels(status).set(by_status.get(status, 0))
     return Response(generate_latest(services.metrics.registry), media_type=CONTENT_TYPE_LATEST)

@@ -1,154 +1,127 @@
-"""The catalogue's fingerprints in memory: one array of items, and an inverted index of their leading bits.
+"""A catalogue of fingerprints in memory, for comparing a few files and for measuring.
 
-What belongs here: adding, removing and looking up. What does not: deciding what matches (`search`).
-
-The index is a handful of sorted segments that are merged when they have grown alike, so adding is amortised
-O(log n) a track and a search sees every track added before it. 16 bytes of memory for each item: 26 KB for 200 s.
+What belongs here: adding, removing and looking up without a database. What does not: deciding what matches (`search`)
+and the catalogue that is kept (`musicfp.catalog.searchable`), which answers the same questions.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from threading import Lock
-from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from musicfp.fingerprint.model import Fingerprint
+from musicfp.fingerprint.postings import FingerprintKind, Postings, StoredFingerprint
+from musicfp.fingerprint.probes import TERM_STRIDE_ITEMS, indexed_terms
 
-# Chromaprint's first ten classifiers. Of 28, 24 and 20 leading bits, 20 found most noisy clips (0.56 exact at 0 dB).
-TERM_BITS = 20
-T = TypeVar("T", bound=np.generic)
-_POSITION_BITS = 32
+_LOW_BITS = np.uint64(32)
+_LOW_MASK = np.uint64(0xFFFFFFFF)
 # A code that this many items share is silence or a drone; looking it up costs much and says nothing.
 _MIN_POSTINGS_CAP = 512
-_POSTINGS_CAP_SHARE = 1 / 2000
-
-
-@dataclass(frozen=True)
-class CorpusView:
-    """An unchanging view of a corpus: what one search works on while others add and remove."""
-
-    ids: tuple[str, ...]
-    items: NDArray[np.uint32]
-    starts: NDArray[np.int64]
-    alive: NDArray[np.bool_]
-    row_of_item: NDArray[np.uint32]
-    segments: tuple[NDArray[np.uint64], ...]
-
-    def lookup(self, terms: NDArray[np.uint32]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
-        """Yield, for each segment, which term was found and at which positions of `items`; frequent terms skipped."""
-        cap = max(_MIN_POSTINGS_CAP, int(self.items.size * _POSTINGS_CAP_SHARE))
-        order = np.argsort(terms)
-        keys = terms[order].astype(np.uint64) << np.uint64(_POSITION_BITS)
-        for segment in self.segments:
-            first = np.searchsorted(segment, keys)
-            count = np.searchsorted(segment, keys + np.uint64(1 << _POSITION_BITS)) - first
-            count[count > cap] = 0
-            n_before = np.cumsum(count) - count
-            index = np.repeat(first - n_before, count) + np.arange(int(count.sum()))
-            yield np.repeat(order, count), (segment[index] & np.uint64(0xFFFFFFFF)).astype(np.int64)
+_POSTINGS_CAP_SHARE = 2e-5
 
 
 class FingerprintCorpus:
-    """A growing set of fingerprints by track id. Safe to use from several threads."""
+    """A growing set of fingerprints by track id; ordinals count up as they are added. Threads may share it."""
 
     def __init__(self) -> None:
         self._lock = Lock()
-        self._reset()
+        self._ids: list[str] = []
+        self._ordinals: dict[str, int] = {}
+        self._stored = {kind: dict[int, StoredFingerprint]() for kind in FingerprintKind}
+        self._indexes = {kind: _TermIndex() for kind in FingerprintKind}
 
     def __len__(self) -> int:
-        return len(self._row_of_id)
+        return len(self._ordinals)
 
     def __contains__(self, track_id: str) -> bool:
-        return track_id in self._row_of_id
+        return track_id in self._ordinals
 
-    def add(self, track_id: str, fingerprint: Fingerprint) -> None:
-        """Add a track; raise ValueError if the id is there already."""
+    def add(self, track_id: str, fingerprint: Fingerprint, *, kind: FingerprintKind = FingerprintKind.FULL) -> None:
+        """Add a fingerprint of a track; raise ValueError if it has one of this kind already."""
         with self._lock:
-            if track_id in self._row_of_id:
+            ordinal = self._ordinals.get(track_id, len(self._ids))
+            if ordinal in self._stored[kind]:
                 raise ValueError(f"track {track_id} is in the corpus already")
-            self._append(track_id, fingerprint.sub_fingerprints)
+            if ordinal == len(self._ids):
+                self._ids.append(track_id)
+                self._ordinals[track_id] = ordinal
+            self._stored[kind][ordinal] = StoredFingerprint(track_id, fingerprint.sub_fingerprints)
+            self._indexes[kind].add(ordinal, indexed_terms(fingerprint.sub_fingerprints))
 
     def remove(self, track_id: str) -> None:
-        """Forget a track; raise KeyError if it is not there."""
+        """Forget a track; raise KeyError if it is not there. Its terms stay and lead to nothing."""
         with self._lock:
-            row = self._row_of_id.pop(track_id)
-            self._alive[row] = False
-            self._dead_items += int(self._starts[row + 1] - self._starts[row])
-            if self._dead_items * 2 > self._starts[len(self._ids)]:
-                self._compact()
+            ordinal = self._ordinals.pop(track_id)
+            for stored in self._stored.values():
+                stored.pop(ordinal, None)
 
-    def view(self) -> CorpusView:
-        """Return what is in the corpus now; cheap unless tracks were added since the last call."""
+    def n_postings(self, kind: FingerprintKind) -> int:
+        """See `SearchableCatalogue`."""
+        return self._indexes[kind].n_postings
+
+    def lookup(self, terms: NDArray[np.uint32], *, kind: FingerprintKind) -> Postings:
+        """See `SearchableCatalogue`."""
         with self._lock:
-            n_rows, n_items = len(self._ids), int(self._starts[len(self._ids)])
-            self._index_up_to(n_items)
-            return CorpusView(
-                ids=tuple(self._ids),
-                items=self._items[:n_items],
-                starts=self._starts[: n_rows + 1],
-                alive=self._alive[:n_rows].copy(),
-                row_of_item=self._row_of_item[:n_items],
-                segments=tuple(self._segments),
-            )
+            postings = self._indexes[kind].lookup(terms)
+            alive = np.zeros(len(self._ids), dtype=np.bool_)
+            alive[list(self._stored[kind])] = True
+        kept = alive[postings.track]
+        return Postings(postings.probe[kept], postings.track[kept], postings.position_items[kept])
 
-    def _reset(self) -> None:
-        self._ids: list[str] = []
-        self._row_of_id: dict[str, int] = {}
-        self._items = np.zeros(0, dtype=np.uint32)
-        self._row_of_item = np.zeros(0, dtype=np.uint32)
-        self._starts = np.zeros(1, dtype=np.int64)
-        self._alive = np.zeros(0, dtype=np.bool_)
+    def fingerprints(self, ordinals: Iterable[int], *, kind: FingerprintKind) -> dict[int, StoredFingerprint]:
+        """See `SearchableCatalogue`."""
+        stored = self._stored[kind]
+        return {ordinal: stored[ordinal] for ordinal in ordinals if ordinal in stored}
+
+    def all_ordinals(self, *, at_most: int) -> list[int]:
+        """See `SearchableCatalogue`."""
+        return sorted(self._ordinals.values()) if len(self) <= at_most else []
+
+
+class _TermIndex:
+    """Sorted segments of (term, posting number), merged when they have grown alike: adding is amortised O(log n)."""
+
+    def __init__(self) -> None:
+        self.n_postings = 0
         self._segments: list[NDArray[np.uint64]] = []
-        self._dead_items = 0
+        self._new: list[NDArray[np.uint64]] = []
+        self._starts: list[int] = []
+        self._ordinals: list[int] = []
 
-    def _append(self, track_id: str, items: NDArray[np.uint32]) -> None:
-        row = len(self._ids)
-        start = int(self._starts[row])
-        stop = start + items.size
-        if stop >= 1 << _POSITION_BITS:
-            raise ValueError("the corpus cannot hold more than 4 billion items")
-        self._items = _with_room(self._items, stop)
-        self._row_of_item = _with_room(self._row_of_item, stop)
-        self._starts = _with_room(self._starts, row + 2)
-        self._alive = _with_room(self._alive, row + 1)
-        self._items[start:stop] = items
-        self._row_of_item[start:stop] = row
-        self._starts[row + 1] = stop
-        self._alive[row] = True
-        self._ids.append(track_id)
-        self._row_of_id[track_id] = row
+    def add(self, ordinal: int, terms: NDArray[np.uint32]) -> None:
+        numbers = np.arange(self.n_postings, self.n_postings + terms.size, dtype=np.uint64)
+        self._new.append((terms.astype(np.uint64) << _LOW_BITS) | numbers)
+        self._starts.append(self.n_postings)
+        self._ordinals.append(ordinal)
+        self.n_postings += terms.size
 
-    def _index_up_to(self, n_items: int) -> None:
-        indexed = sum(segment.size for segment in self._segments)
-        if indexed == n_items:
+    def lookup(self, terms: NDArray[np.uint32]) -> Postings:
+        self._merge_new()
+        order = np.argsort(terms)
+        keys = terms[order].astype(np.uint64) << _LOW_BITS
+        cap = max(_MIN_POSTINGS_CAP, int(self.n_postings * _POSTINGS_CAP_SHARE))
+        probes, numbers = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
+        for segment in self._segments:
+            first = np.searchsorted(segment, keys)
+            count = np.searchsorted(segment, keys + (_LOW_MASK + np.uint64(1))) - first
+            count[count > cap] = 0
+            index = np.repeat(first - (np.cumsum(count) - count), count) + np.arange(int(count.sum()))
+            probes.append(np.repeat(order, count))
+            numbers.append((segment[index] & _LOW_MASK).astype(np.int64))
+        number = np.concatenate(numbers)
+        starts = np.array(self._starts, dtype=np.int64)
+        row = np.searchsorted(starts, number, side="right") - 1
+        track = np.array(self._ordinals, dtype=np.int64)[row]
+        position = (number - starts[row]) * TERM_STRIDE_ITEMS if number.size else number
+        return Postings(np.concatenate(probes), track, position)
+
+    def _merge_new(self) -> None:
+        if not self._new:
             return
-        n_new = n_items - indexed
-        while self._segments and self._segments[-1].size <= 2 * n_new:
-            n_new += self._segments.pop().size
-        first = n_items - n_new
-        keys = (self._items[first:n_items] >> np.uint32(32 - TERM_BITS)).astype(np.uint64) << np.uint64(_POSITION_BITS)
-        keys |= np.arange(first, n_items, dtype=np.uint64)
-        keys.sort()
-        self._segments.append(keys)
-
-    def _compact(self) -> None:
-        """Rebuild without the removed tracks. Views taken before keep the old arrays."""
-        kept = [
-            (track_id, self._items[self._starts[row] : self._starts[row + 1]])
-            for row, track_id in enumerate(self._ids)
-            if self._alive[row]
-        ]
-        self._reset()
-        for track_id, items in kept:
-            self._append(track_id, items)
-
-
-def _with_room(array: NDArray[T], n: int) -> NDArray[T]:
-    """Return `array`, or a copy twice as long if `n` values do not fit."""
-    if n <= array.size:
-        return array
-    larger = np.zeros(max(n, 2 * array.size, 1024), dtype=array.dtype)
-    larger[: array.size] = array
-    return larger
+        merged = np.concatenate(self._new)
+        while self._segments and self._segments[-1].size <= 2 * merged.size:
+            merged = np.concatenate([self._segments.pop(), merged])
+        merged.sort()
+        self._segments.append(merged)
+        self._new = []

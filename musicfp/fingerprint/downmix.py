@@ -18,6 +18,7 @@ from musicfp.fingerprint.model import Fingerprint
 
 # The sum of ordinary stereo is at most 6 dB below its louder channel; 20 dB below, what is left is not the music.
 CANCELLED_BELOW = 10 ** (-20 / 10)
+_NO_PRODUCTS = np.zeros((2, 2))
 
 
 class Downmix(StrEnum):
@@ -52,14 +53,25 @@ def fingerprint_samples(
     """
     candidates = [Downmix.SUM] if n_channels == 1 else [downmix] if downmix is not None else list(Downmix)
     fingerprinters = {each: PcmFingerprinter(sample_rate_hz=sample_rate_hz, n_channels=1) for each in candidates}
-    energies = dict.fromkeys(candidates, 0.0)
+    products = _NO_PRODUCTS
     for chunk in chunks:
         for each, fingerprinter in fingerprinters.items():
-            mono = mixed(chunk, each)
-            energies[each] += float(np.square(mono, dtype=np.float64).sum())
-            fingerprinter.feed(mono.astype("<i2", copy=False).tobytes())
-    chosen = _choose(energies) if len(candidates) > 1 else candidates[0]
+            fingerprinter.feed(mixed(chunk, each).astype("<i2", copy=False).tobytes())
+        if len(candidates) > 1:
+            products = products + _products(chunk)
+    chosen = _choose(products) if len(candidates) > 1 else candidates[0]
     return fingerprinters[chosen].finish(), chosen
+
+
+def choose_downmix(chunks: Iterable[NDArray[np.int16]]) -> Downmix:
+    """Return what `fingerprint_samples` would choose for a whole recording in two channels, at a twentieth of the cost.
+
+    Parameters
+    ----------
+    chunks
+        NDArray[np.int16] [shape=(n, 2)], any lengths.
+    """
+    return _choose(sum((_products(chunk) for chunk in chunks), start=_NO_PRODUCTS))
 
 
 def mixed(samples: NDArray[np.int16], downmix: Downmix) -> NDArray[np.int16]:
@@ -67,11 +79,18 @@ def mixed(samples: NDArray[np.int16], downmix: Downmix) -> NDArray[np.int16]:
     if samples.shape[1] == 1:
         return samples[:, 0]
     if downmix is Downmix.SUM:
-        mean: NDArray[np.int16] = (samples.sum(axis=1, dtype=np.int32) // 2).astype(np.int16)
+        mean: NDArray[np.int16] = ((samples[:, 0].astype(np.int32) + samples[:, 1]) >> 1).astype(np.int16)
         return mean
     return samples[:, 0 if downmix is Downmix.LEFT else 1]
 
 
-def _choose(energies: dict[Downmix, float]) -> Downmix:
-    louder = max((Downmix.LEFT, Downmix.RIGHT), key=lambda each: energies[each])
-    return louder if energies[Downmix.SUM] < CANCELLED_BELOW * energies[louder] else Downmix.SUM
+def _products(stereo: NDArray[np.int16]) -> NDArray[np.float64]:
+    """Return the scalar products of the channels [shape=(2, 2)]: their energies, and how they go together."""
+    channels = np.ascontiguousarray(stereo.T, dtype=np.float64)
+    return channels @ channels.T
+
+
+def _choose(products: NDArray[np.float64]) -> Downmix:
+    left, right = products.diagonal()
+    louder, energy = (Downmix.LEFT, left) if left >= right else (Downmix.RIGHT, right)
+    return louder if products.sum() / 4 < CANCELLED_BELOW * energy else Downmix.SUM

@@ -10,7 +10,8 @@ from enum import StrEnum
 
 import numpy as np
 
-from musicfp.fingerprint.search import Match, SearchReport, min_correlation
+from musicfp.fingerprint.search import SearchReport
+from musicfp.fingerprint.verification import Match, min_correlation
 
 POLICY_VERSION = "1"
 # A line through fewer points proves nothing; offsets are whole items and noise moves them by one.

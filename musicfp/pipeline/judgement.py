@@ -1,6 +1,6 @@
 """Judging a recording against the catalogue as it stands: the database's side of deduplication.
 
-What belongs here: keeping the searched fingerprints as new as the database. What does not: how fingerprints are
+What belongs here: asking the catalogue as it is, and knowing when that has changed. What does not: how fingerprints are
 compared and what a match means (`musicfp.fingerprint`).
 """
 

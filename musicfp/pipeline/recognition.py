@@ -1,41 +1,37 @@
-"""Which tracks of the catalogue hold this audio: the catalogue's fingerprints in memory, kept up to date, and searched.
+"""Which tracks of the catalogue hold this audio: decoding, fingerprinting, searching and naming the relation.
 
-What belongs here: following the database and joining decoding, fingerprinting, searching and naming the relation.
-What does not: how a search works (`musicfp.fingerprint`), what a match means for an upload, and any web framework.
-
-Following is incremental. Tracks are read behind the highest ordinal seen; this misses none, because whoever accepts a
-track holds the acceptance lock from taking its ordinal until it is committed. When the numbers then differ, tracks
-were deleted, and their ids are compared.
+What belongs here: joining those. What does not: how a search works (`musicfp.fingerprint`), where the index is kept
+(`musicfp.catalog.searchable`), what a match means for an upload, and any web framework.
 """
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from threading import Lock
 
-from sqlmodel import Session
+import numpy as np
+from numpy.typing import NDArray
 
 from musicfp.audio.decode import DECODE_LIMITS, MIN_DURATION_S, decode_pcm
 from musicfp.audio.probe import PROBE_LIMITS, check_facts, probe, undecodable
 from musicfp.audio.sniff import require_format
-from musicfp.catalog.acceptance import count_fingerprints, fingerprinted_ids, fingerprints_after
 from musicfp.catalog.engine import Database
-from musicfp.catalog.tables import FingerprintRow
+from musicfp.catalog.searchable import DatabaseCatalogue
 from musicfp.errors import Problem, SubmissionRejected
 from musicfp.fingerprint import codec
-from musicfp.fingerprint.corpus import FingerprintCorpus
-from musicfp.fingerprint.downmix import fingerprint_samples
+from musicfp.fingerprint.downmix import fingerprint_samples, mixed
+from musicfp.fingerprint.listening import Query
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint, items_of_duration
 from musicfp.fingerprint.search import DEFAULT_LIMIT, SearchReport, search
 from musicfp.fingerprint.verdict import MatchRelation, RelatedMatch, relation_of
 
-# Rows read at a time while loading: 500 songs of 4 minutes are 4 MB of items.
-_LOAD_BATCH_TRACKS = 500
 # Somebody waits for the answer, so a query may take a fraction of what ingest gives a file.
 _QUERY_LIMITS = replace(DECODE_LIMITS, wall_s=60.0, cpu_s=40)
 _QUERY_PROBE_LIMITS = replace(PROBE_LIMITS, wall_s=20.0)
 DEFAULT_MAX_DURATION_S = 4 * 3600.0
 # Encoders pad and round; a query of exactly the longest duration must not be refused for it.
 _SPARE_ITEMS = 64
+# Two minutes are found by their fingerprint alone; the samples of four hours would be 300 MB.
+_MAX_SAMPLES_KEPT = 120 * ANALYSIS_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -48,41 +44,21 @@ class Identification:
 
 
 class Recogniser:
-    """The catalogue's fingerprints in memory. Safe to share between threads; searches do not wait for each other."""
+    """Searches the catalogue as it is in the database. Keeps nothing, so threads and processes may share it."""
 
     def __init__(self, database: Database, *, max_duration_s: float = DEFAULT_MAX_DURATION_S) -> None:
         self._database = database
         self._max_duration_s = max_duration_s
-        self._refreshing = Lock()
-        self._watermark = 0
-        self._is_loaded = False
-        self.corpus = FingerprintCorpus()
 
-    @property
-    def is_loaded(self) -> bool:
-        """Whether the catalogue has been read once to its end."""
-        return self._is_loaded
-
-    def refresh(self) -> None:
-        """Take in what was accepted and deleted since the last call; one cheap statement when nothing was."""
-        with self._database.read() as session:
-            self.refresh_within(session)
-
-    def refresh_within(self, session: Session) -> None:
-        """Like `refresh`, seeing what the given transaction sees: inside `exclusive()`, every accepted track."""
-        with self._refreshing:
-            self._add_new(session)
-            if len(self.corpus) != count_fingerprints(session):
-                self._remove_deleted(session)
-            self._is_loaded = True
-
-    def search(self, query: Fingerprint, *, limit: int = DEFAULT_LIMIT, min_score: float | None = None) -> SearchReport:
+    def search(
+        self, query: Query | Fingerprint, *, limit: int = DEFAULT_LIMIT, min_score: float | None = None
+    ) -> SearchReport:
         """Search the catalogue as it is now."""
-        self.refresh()
-        return search(query, self.corpus, limit=limit, min_score=min_score)
+        with self._database.read() as session:
+            return search(query, DatabaseCatalogue(session), limit=limit, min_score=min_score)
 
     def identify_fingerprint(
-        self, query: Fingerprint | str, *, limit: int = DEFAULT_LIMIT, min_score: float | None = None
+        self, query: Query | Fingerprint | str, *, limit: int = DEFAULT_LIMIT, min_score: float | None = None
     ) -> Identification:
         """Find the tracks that hold the audio of a fingerprint, given also as compressed text.
 
@@ -99,24 +75,9 @@ class Recogniser:
 
         Raises SubmissionRejected when the file cannot be decoded or is too short, LimitExceeded when it takes too long.
         """
-        return self.identify_fingerprint(self._fingerprint_of(path), limit=limit, min_score=min_score)
+        return self.identify_fingerprint(self._query_of(path), limit=limit, min_score=min_score)
 
-    def _add_new(self, session: Session) -> None:
-        while rows := fingerprints_after(session, self._watermark, limit=_LOAD_BATCH_TRACKS):
-            for ordinal, row in rows:
-                if row.track_id not in self.corpus:
-                    self.corpus.add(row.track_id, _of_row(row))
-                self._watermark = ordinal
-                session.expunge(row)
-
-    def _remove_deleted(self, session: Session) -> None:
-        stored = fingerprinted_ids(session)
-        view = self.corpus.view()
-        for track_id in [one for one, is_alive in zip(view.ids, view.alive, strict=True) if is_alive]:
-            if track_id not in stored:
-                self.corpus.remove(track_id)
-
-    def _fingerprint_of(self, path: Path) -> Fingerprint:
+    def _query_of(self, path: Path) -> Query:
         fmt = require_format(path)
         facts = probe(path, fmt=fmt, limits=_QUERY_PROBE_LIMITS)
         check_facts(facts, max_duration_s=self._max_duration_s)
@@ -131,18 +92,29 @@ class Recogniser:
             max_duration_s=self._max_duration_s,
             limits=_QUERY_LIMITS,
         )
+        kept: list[NDArray[np.int16]] = []
         with stream as decoded:
-            query, _ = fingerprint_samples(decoded, sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=n_channels)
+            fingerprint, downmix = fingerprint_samples(
+                _keeping(decoded, kept), sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=n_channels
+            )
         if decoded.n_samples == 0:
             raise SubmissionRejected(undecodable(fmt))
         if decoded.duration_s < MIN_DURATION_S:
             message = f"There are {decoded.duration_s:.1f} seconds of audio; at least {MIN_DURATION_S:g} are needed."
             raise SubmissionRejected(Problem("too_short", message))
-        return query
+        if decoded.n_samples > _MAX_SAMPLES_KEPT:
+            return Query(fingerprint)
+        return Query(fingerprint, mixed(np.concatenate(kept), downmix))
 
 
-def _of_row(row: FingerprintRow) -> Fingerprint:
-    return Fingerprint.from_bytes(row.sub_fingerprints, audio_duration_s=row.audio_duration_s)
+def _keeping(chunks: Iterable[NDArray[np.int16]], kept: list[NDArray[np.int16]]) -> Iterator[NDArray[np.int16]]:
+    """Pass samples on and keep them in `kept`, the first two minutes at most."""
+    n_kept = 0
+    for chunk in chunks:
+        if n_kept <= _MAX_SAMPLES_KEPT:
+            kept.append(chunk)
+            n_kept += len(chunk)
+        yield chunk
 
 
 def _named(report: SearchReport) -> Identification:

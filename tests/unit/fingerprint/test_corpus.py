@@ -5,6 +5,8 @@ import pytest
 
 from musicfp.fingerprint.corpus import FingerprintCorpus
 from musicfp.fingerprint.model import Fingerprint
+from musicfp.fingerprint.postings import FingerprintKind
+from musicfp.fingerprint.probes import TERM_STRIDE_ITEMS, terms_of
 from musicfp.fingerprint.search import search
 
 
@@ -33,43 +35,38 @@ def test_every_track_added_or_removed_shows_in_the_next_search(random_items) -> 
         assert search(fingerprint, corpus).matches == ()
     for track_id, fingerprint in list(fingerprints.items())[25:]:
         assert [match.track_id for match in search(fingerprint, corpus).matches] == [track_id]
-    assert corpus.view().items.size < 30 * 120
 
 
-def test_the_index_stays_a_few_segments_and_covers_every_item_once(random_items) -> None:
+def test_lookup_finds_every_fourth_item_with_the_term_and_no_other(random_items) -> None:
     corpus = FingerprintCorpus()
-    for seed in range(100):
-        corpus.add(f"t{seed}", Fingerprint.of_items(random_items(seed, 20 + seed % 7)))
-        view = corpus.view()
-        assert len(view.segments) <= 8
-    positions = np.sort(np.concatenate([segment & np.uint64(0xFFFFFFFF) for segment in view.segments]))
-    assert positions.tolist() == list(range(view.items.size))
-
-
-def test_lookup_finds_exactly_the_items_with_the_term(random_items) -> None:
-    corpus = FingerprintCorpus()
-    for seed in range(3):
-        corpus.add(f"t{seed}", Fingerprint.of_items(random_items(seed, 50)))
-        corpus.view()
-    view = corpus.view()
-    terms = view.items >> np.uint32(12)
-    found = {(int(t), int(p)) for term, position in view.lookup(terms) for t, p in zip(term, position, strict=True)}
-    assert found == {(i, j) for i in range(150) for j in np.flatnonzero(terms == terms[i]).tolist()}
+    tracks = [random_items(seed, 50) for seed in range(3)]
+    for number, items in enumerate(tracks):
+        corpus.add(f"t{number}", Fingerprint.of_items(items))
+        corpus.lookup(np.zeros(1, dtype=np.uint32), kind=FingerprintKind.FULL)  # makes a segment of each
+    terms = terms_of(np.concatenate(tracks))
+    found = corpus.lookup(terms, kind=FingerprintKind.FULL)
+    assert corpus.lookup(terms, kind=FingerprintKind.BAND).track.size == 0
+    pairs = set(zip(found.probe.tolist(), found.track.tolist(), found.position_items.tolist(), strict=True))
+    assert pairs == {
+        (probe, number, position)
+        for number, items in enumerate(tracks)
+        for position in range(0, items.size, TERM_STRIDE_ITEMS)
+        for probe in np.flatnonzero(terms == terms_of(items)[position]).tolist()
+    }
 
 
 def test_a_code_that_is_everywhere_is_not_looked_up() -> None:
     corpus = FingerprintCorpus()
-    corpus.add("silence", Fingerprint.of_items(np.full(2000, 0x256DF977, dtype=np.uint32)))
-    assert all(term.size == 0 for term, _ in corpus.view().lookup(np.array([0x256DF977 >> 12], dtype=np.uint32)))
+    silence = np.full(4000, 0x256DF977, dtype=np.uint32)
+    corpus.add("silence", Fingerprint.of_items(silence))
+    assert corpus.lookup(terms_of(silence[:1]), kind=FingerprintKind.FULL).track.size == 0
 
 
-def test_a_view_does_not_change_while_the_corpus_does(random_items) -> None:
+def test_both_fingerprints_of_a_track_share_its_ordinal(random_items) -> None:
     corpus = FingerprintCorpus()
-    corpus.add("a", Fingerprint.of_items(random_items(1)))
-    view = corpus.view()
-    before = view.items.copy()
-    corpus.add("b", Fingerprint.of_items(random_items(2)))
-    corpus.remove("a")
-    assert view.ids == ("a",)
-    assert view.alive.tolist() == [True]
-    assert view.items.tolist() == before.tolist()
+    for kind in FingerprintKind:
+        corpus.add("a", Fingerprint.of_items(random_items(1)), kind=kind)
+        assert corpus.fingerprints([0, 1], kind=kind)[0].track_id == "a"
+    assert len(corpus) == 1
+    assert corpus.all_ordinals(at_most=1) == [0]
+    assert corpus.all_ordinals(at_most=0) == []

@@ -6,7 +6,7 @@ from numpy.typing import NDArray
 
 from musicfp.fingerprint.chromaprint import fingerprint_pcm
 from musicfp.fingerprint.correlation import bit_error_rate
-from musicfp.fingerprint.downmix import Downmix, fingerprint_samples, mixed
+from musicfp.fingerprint.downmix import Downmix, choose_downmix, fingerprint_samples, mixed
 from musicfp.fingerprint.model import Fingerprint
 
 RATE_HZ = 11025
@@ -49,6 +49,14 @@ def test_inverted_channels_are_heard_through_the_louder_one(gain: float, expecte
     alone, _ = fingerprint_samples([left[:, np.newaxis]], sample_rate_hz=RATE_HZ, n_channels=1)
     assert downmix is expected
     assert bit_error_rate(found.sub_fingerprints, alone.sub_fingerprints) < 0.02
+
+
+@pytest.mark.parametrize(("left_gain", "right_gain"), [(1.0, 0.5), (1.0, 0.0), (1.0, -0.9), (0.9, -1.0), (0.0, 0.0)])
+def test_the_choice_can_be_made_without_a_fingerprint(left_gain: float, right_gain: float) -> None:
+    """It is the one that fingerprinting would make, wherever the samples are cut."""
+    stereo = np.stack([(gain * melody()).astype(np.int16) for gain in (left_gain, right_gain)], axis=1)
+    _, expected = fingerprint_samples([stereo], sample_rate_hz=RATE_HZ, n_channels=2)
+    assert choose_downmix(np.array_split(stereo, 5)) is expected
 
 
 def test_a_copy_can_be_heard_as_its_source_was() -> None:

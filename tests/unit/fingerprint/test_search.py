@@ -6,7 +6,8 @@ from numpy.typing import NDArray
 
 from musicfp.fingerprint.corpus import FingerprintCorpus
 from musicfp.fingerprint.model import ITEM_DURATION_S, Fingerprint
-from musicfp.fingerprint.search import Match, SearchReport, min_correlation, search
+from musicfp.fingerprint.search import SearchReport, search
+from musicfp.fingerprint.verification import Match, min_correlation
 
 SILENCE = np.full(1000, 0x256DF977, dtype=np.uint32)
 

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from musicfp.fingerprint.corpus import FingerprintCorpus
 from musicfp.fingerprint.model import Fingerprint
-from musicfp.fingerprint.search import Match, SearchReport, search
+from musicfp.fingerprint.search import SearchReport, search
 from musicfp.fingerprint.segments import Segment
 from musicfp.fingerprint.verdict import (
     POLICY_VERSION,
@@ -21,6 +21,7 @@ from musicfp.fingerprint.verdict import (
     same_file_verdict,
     speed_drift,
 )
+from musicfp.fingerprint.verification import Match
 
 REVIEW = VerdictPolicy(review_related=True)
 

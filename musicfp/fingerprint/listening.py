@@ -1,0 +1,123 @@
+"""Ways to hear a query, and the tiers of a search: what is looked up first, and what if that is not enough.
+
+What belongs here: how items are made from a query's samples under an assumption (noise, speed, band), and which terms
+each tier asks for. What does not: looking them up (`search`).
+
+A query that is only a fingerprint can be heard in one way. One that comes with its samples can be heard as through a
+telephone, without its noise, and at another speed or pitch, and it says which of its bits are doubtful.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from musicfp.fingerprint.chroma_image import FULL_BAND, Band, chroma_image, power_spectra, without_stationary_noise
+from musicfp.fingerprint.classifiers import classifier_values, items_of
+from musicfp.fingerprint.model import Fingerprint
+from musicfp.fingerprint.postings import FingerprintKind
+from musicfp.fingerprint.probes import Probes, flip_probes, likely_probes
+
+BANDS = {FingerprintKind.FULL: FULL_BAND, FingerprintKind.BAND: Band(300.0, 3400.0)}
+# The costly tiers hear at most so much of a long query: three windows of 10 s, spread over it.
+_MAX_ITEMS_LISTENED = 240
+_SEMITONE = 2 ** (1 / 12)
+
+
+class Tier(StrEnum):
+    """The steps of a search, cheapest first; each is taken only if those before found nothing sure."""
+
+    EXACT = "exact"
+    """The terms as they are: clean audio in any codec."""
+    LIKELY = "likely"
+    """The likeliest terms of each item, in both fingerprints; one flip if there are no samples."""
+    THOROUGH = "thorough"
+    """Many likely terms, also with stationary noise taken off; two flips if there are no samples."""
+    RATES = "rates"
+    """Up to a semitone higher and lower in steps of a third, with and without the speed. Needs samples."""
+    EXHAUSTIVE = "exhaustive"
+    """Every alignment with every track, in small catalogues."""
+
+
+@dataclass(frozen=True, eq=False)
+class Query:
+    """What is looked for: a fingerprint, and if the query came as audio its samples.
+
+    `samples` is NDArray[np.int16] [shape=(n_samples,)], mono at 11025 Hz, what the fingerprint was made from.
+    """
+
+    fingerprint: Fingerprint
+    samples: NDArray[np.int16] | None = None
+
+    @cached_property
+    def power(self) -> NDArray[np.float64]:
+        """The power spectra of the samples at their own pitch and speed."""
+        return power_spectra(self._samples)
+
+    @cached_property
+    def _samples(self) -> NDArray[np.int16]:
+        return np.zeros(0, dtype=np.int16) if self.samples is None else self.samples
+
+
+@dataclass(frozen=True)
+class Listening:
+    """The query heard in one way: its items, the terms to look up, and in which fingerprint of the tracks."""
+
+    kind: FingerprintKind
+    items: NDArray[np.uint32]
+    probes: Probes
+
+
+def listenings(query: Query, tier: Tier) -> Iterator[Listening]:
+    """Yield the ways of one tier, made when they are asked for."""
+    items = query.fingerprint.sub_fingerprints
+    match tier:
+        case Tier.EXACT:
+            yield Listening(FingerprintKind.FULL, items, flip_probes(items, n_flips=0))
+        case Tier.LIKELY if query.samples is None:
+            yield Listening(FingerprintKind.FULL, items, _some(flip_probes(items, n_flips=1), items.size, 2000))
+        case Tier.LIKELY:
+            yield _guessed(FingerprintKind.BAND, query.power, per_item=64)
+            yield _guessed(FingerprintKind.FULL, query.power, per_item=64)
+        case Tier.THOROUGH if query.samples is None:
+            yield Listening(FingerprintKind.FULL, items, _some(flip_probes(items, n_flips=2), items.size))
+        case Tier.THOROUGH:
+            yield _guessed(FingerprintKind.FULL, query.power, per_item=512)
+            yield _guessed(FingerprintKind.FULL, without_stationary_noise(query.power), per_item=512)
+            yield _guessed(FingerprintKind.BAND, query.power, per_item=512)
+        case Tier.RATES if query.samples is not None:
+            for thirds in (1, -1, 2, -2, 3, -3):
+                pitch = _SEMITONE ** (thirds / 3)
+                for speed in (pitch, 1.0):  # a record played faster, and a song transposed
+                    power = power_spectra(query.samples, pitch=pitch, speed=speed)
+                    yield _guessed(FingerprintKind.FULL, power, per_item=64)
+        case _:
+            return
+
+
+def _guessed(kind: FingerprintKind, power: NDArray[np.float64], *, per_item: int) -> Listening:
+    values = classifier_values(chroma_image(power, band=BANDS[kind]))
+    return Listening(kind, items_of(values), _some_likely(values, per_item=per_item))
+
+
+def _some_likely(values: NDArray[np.float64], *, per_item: int) -> Probes:
+    listened = _listened_items(len(values), _MAX_ITEMS_LISTENED)
+    probes = likely_probes(values[listened], per_item=per_item)
+    return Probes(probes.term, listened[probes.item], probes.log_probability)
+
+
+def _some(probes: Probes, n_items: int, at_most: int = _MAX_ITEMS_LISTENED) -> Probes:
+    listened = np.isin(probes.item, _listened_items(n_items, at_most))
+    return Probes(probes.term[listened], probes.item[listened], probes.log_probability[listened])
+
+
+def _listened_items(n_items: int, at_most: int) -> NDArray[np.int64]:
+    """Return the items that a costly tier looks at: all, or three stretches at the start, in the middle, at the end."""
+    if n_items <= at_most:
+        return np.arange(n_items)
+    stretch = at_most // 3
+    starts = np.linspace(0, n_items - stretch, 3).round().astype(np.int64)
+    return (starts[:, None] + np.arange(stretch)).ravel()
