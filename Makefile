@@ -6,10 +6,10 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt bench lock
+.PHONY: help run test check fmt bench eval eval-full lock
 
 help: ## show this list
-	@sed -n 's/^\([a-z]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
 
 run: ## start everything; on an empty catalogue ingest the demo songs
 	@scripts/bootstrap.sh run
@@ -35,6 +35,14 @@ fmt: ## format and repair what ruff can
 bench: ## what orchestration costs per track; a few minutes, on an idle machine
 	@scripts/bootstrap.sh test
 	python -m bench.orchestration $(ARGS)
+
+eval: ## how well music is recognised, on an hour or two of it; needs ../shared/corpus, or ARGS="--music FOLDER"
+	@scripts/bootstrap.sh check
+	python -m eval $(ARGS)
+
+eval-full: ## the same on six hours of music with other recognisers beside; an hour or two the first time
+	@scripts/bootstrap.sh check
+	python -m eval --full --peers $(ARGS)
 
 lock: ## make requirements*.txt anew from requirements*.in; ARGS=--upgrade takes newer versions
 	@scripts/bootstrap.sh check
