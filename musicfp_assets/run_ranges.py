@@ -11,6 +11,9 @@ import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
 
 PAUSE_AFTER_FAILURE_S = 15.0
+# A run that a person asks for computes, as everywhere in Dagster. The sensors' runs, which may cover what another run
+# has made meanwhile, carry this tag: what is there in the current version is only recorded again.
+ONLY_MISSING_TAG = "musicfp.only_missing"
 _UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,

@@ -26,7 +26,9 @@ def document(present: str) -> str:
 def tables() -> str:
     """Return a table of the extractors and one of their values, in Markdown."""
     # Only those of this project: a module of somebody's own may be registered in the same process.
-    extractors = [each for each in load_builtin(()).all() if each.function.__module__ in BUILTIN_MODULES]
+    # In the order of their modules, whichever was imported first.
+    ours = [each for each in load_builtin(()).all() if each.function.__module__ in BUILTIN_MODULES]
+    extractors = sorted(ours, key=lambda each: BUILTIN_MODULES.index(each.function.__module__))
     of_extractors = _table(
         ("asset", "version", "shortest audio", "silence", "what it measures"),
         [_extractor_row(one) for one in extractors],

@@ -1,6 +1,6 @@
 """Backfills through the GraphQL API of the Dagster webserver.
 
-What belongs here: launching the backfill of one feature asset and reading how far it is. What does not: importing
+What belongs here: launching the backfill of one asset of the tracks and reading how far it is. What does not: importing
 Dagster; the command line starts in a fraction of the time without it.
 """
 
@@ -15,10 +15,11 @@ from musicfp.errors import InvalidRequest, RequestFailed
 from musicfp.settings import Settings
 
 ASSET_PREFIX = "feature_"
+DERIVE_GROUP = "derive"
 POLL_S = 2.0
 _DONE = frozenset({"COMPLETED", "COMPLETED_SUCCESS", "COMPLETED_FAILED", "FAILED", "CANCELED"})
 
-_ASSETS = "query { assetNodes { assetKey { path } } }"
+_ASSETS = "query { assetNodes { assetKey { path } groupName } }"
 _LAUNCH = """
 mutation Launch($params: LaunchBackfillParams!) {
   launchPartitionBackfill(backfillParams: $params) {
@@ -67,7 +68,7 @@ class BackfillState:
 
     @property
     def ok(self) -> bool:
-        """Whether every track got its feature."""
+        """Whether the asset was made for every track."""
         return self.status in {"COMPLETED", "COMPLETED_SUCCESS"} and not self.n_failed
 
 
@@ -81,26 +82,27 @@ def open_dagster(settings: Settings, *, transport: httpx.BaseTransport | None = 
     )
 
 
-def extractor_names(dagster: Service) -> list[str]:
-    """Return the names of the feature extractors that have an asset."""
-    keys = ["/".join(node["assetKey"]["path"]) for node in dagster.graphql(_ASSETS)["assetNodes"]]
-    return sorted(key.removeprefix(ASSET_PREFIX) for key in keys if key.startswith(ASSET_PREFIX))
+def assets_by_name(dagster: Service) -> dict[str, str]:
+    """Return the assets of the tracks by what people call them: features by extractor, others by their own name."""
+    nodes = dagster.graphql(_ASSETS)["assetNodes"]
+    assets = sorted("/".join(node["assetKey"]["path"]) for node in nodes if node["groupName"] == DERIVE_GROUP)
+    return {asset.removeprefix(ASSET_PREFIX): asset for asset in assets}
 
 
-def launch_backfill(dagster: Service, extractor: str) -> str:
-    """Ask for one feature of all tracks, and return the id of the backfill. Raises InvalidRequest for a wrong name."""
-    known = extractor_names(dagster)
-    if extractor not in known:
+def launch_backfill(dagster: Service, name: str) -> str:
+    """Ask for one asset of all tracks, and return the id of the backfill. Raises InvalidRequest for a wrong name."""
+    known = assets_by_name(dagster)
+    if name not in known:
         names = ", ".join(known) or "none, so its code location did not load"
-        raise InvalidRequest("unknown_extractor", f"There is no feature extractor {extractor}. Known are: {names}.")
+        raise InvalidRequest("unknown_asset", f"There is no {name} that tracks could have. Known are: {names}.")
     params = {
-        "assetSelection": [{"path": [ASSET_PREFIX + extractor]}],
+        "assetSelection": [{"path": [known[name]]}],
         "allPartitions": True,
-        "title": f"musicfp backfill {extractor}",
+        "title": f"musicfp backfill {name}",
     }
     answer = dagster.graphql(_LAUNCH, {"params": params})["launchPartitionBackfill"]
     if "backfillId" not in answer:
-        raise RequestFailed(f"Dagster did not launch the backfill of {extractor}: {_message(answer)}")
+        raise RequestFailed(f"Dagster did not launch the backfill of {name}: {_message(answer)}")
     return str(answer["backfillId"])
 
 

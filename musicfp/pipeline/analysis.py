@@ -20,8 +20,8 @@ from musicfp.features.analysis import TrackAnalysis
 from musicfp.features.values import FeatureStatus, FeatureValue
 from musicfp.features.worker import FeaturePool
 from musicfp.pipeline.context import StageContext
-from musicfp.pipeline.derived_tracks import AskedTrack, download_source, failure_of, load_asked
-from musicfp.pipeline.parallel import map_in_order
+from musicfp.pipeline.derived_tracks import AskedTrack, download_source, failure_of, load_asked, longest_first
+from musicfp.pipeline.parallel import map_as_completed
 from musicfp.pipeline.versions import FEATURE_PREFIX
 
 
@@ -41,16 +41,16 @@ class AnalysisOutcome:
 
 
 def analyse_batch(
-    context: StageContext, track_ids: Sequence[str], versions: Mapping[str, str]
+    context: StageContext, track_ids: Sequence[str], versions: Mapping[str, str], *, recompute: bool = False
 ) -> Iterator[AnalysisOutcome]:
     """Compute the assets named in `versions` for these tracks and yield each track's outcome as soon as it is stored.
 
-    What was computed before comes first, from the catalogue and marked `repeated`.
+    What was computed before comes first, from the catalogue and marked `repeated`; unless all is to be made again.
 
     Raises StoreUnavailable when the store fails: what is not done stays pending.
     """
     settings = context.settings
-    asked = load_asked(context.database, track_ids, versions)
+    asked = load_asked(context.database, track_ids, versions, recompute=recompute)
     yield from _computed_before(context, [each for each in asked if each.done])
     pending = [each for each in asked if each.versions]
     if not pending:
@@ -60,11 +60,10 @@ def analyse_batch(
         tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="features-") as scratch,
         FeaturePool(workers=min(settings.workers, len(pending)), extra_modules=settings.feature_modules) as pool,
     ):
-        yield from map_in_order(
+        yield from map_as_completed(
             lambda each: _analyse_track(context, pool, each, Path(scratch)),
-            pending,
+            longest_first(pending),
             threads=settings.workers + 1,  # one more downloads while the others are analysed
-            look_ahead=2 * settings.workers,
         )
 
 

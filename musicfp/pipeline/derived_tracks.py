@@ -1,7 +1,7 @@
 """What the stages that derive something from tracks have in common: the tracks, their source, and retry dates."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,17 +29,26 @@ class AskedTrack:
     attempts: Mapping[str, int]
 
 
-def load_asked(database: Database, track_ids: Sequence[str], versions: Mapping[str, str]) -> list[AskedTrack]:
+def load_asked(
+    database: Database, track_ids: Sequence[str], versions: Mapping[str, str], *, recompute: bool = False
+) -> list[AskedTrack]:
     """Return those of the tracks that still exist, in the given order, with every asset of `versions` to be made.
 
-    What is done already in this version is kept apart, so that a run that is repeated makes only what is missing.
+    What is done already in this version is kept apart, so that a run that is repeated makes only what is missing;
+    with `recompute`, all of it is to be made.
     """
     with database.read() as session:
         tracks = relations.tracks(session, track_ids)
         tags = relations.tags(session, track_ids)
         states = derivations.states(session, track_ids, list(versions))
     return [
-        _asked(tracks[each], tags.get(each, []), versions, {asset: states.get((each, asset)) for asset in versions})
+        _asked(
+            tracks[each],
+            tags.get(each, []),
+            versions,
+            {asset: states.get((each, asset)) for asset in versions},
+            recompute=recompute,
+        )
         for each in track_ids
         if each in tracks
     ]
@@ -70,6 +79,11 @@ def download_source(context: StageContext, track: TrackRow, directory: Path) -> 
     return path
 
 
+def longest_first(asked: Iterable[AskedTrack]) -> list[AskedTrack]:
+    """Return the tracks in the order that lets several workers finish together, none alone with a long one."""
+    return sorted(asked, key=lambda each: each.track.duration_s, reverse=True)
+
+
 class SourceDamaged(PermanentError):
     """A stored source is not the file that was accepted."""
 
@@ -94,11 +108,13 @@ def _asked(
     tags: Sequence[TrackTagRow],
     versions: Mapping[str, str],
     states: Mapping[str, DerivationRow | None],
+    *,
+    recompute: bool,
 ) -> AskedTrack:
     done = {
         asset: row.version
         for asset, row in states.items()
-        if row is not None and row.status == "DONE" and row.version == versions[asset]
+        if not recompute and row is not None and row.status == "DONE" and row.version == versions[asset]
     }
     return AskedTrack(
         track,

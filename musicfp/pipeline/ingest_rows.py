@@ -6,8 +6,8 @@ from musicfp.catalog.acceptance import FULL_FINGERPRINT, AcceptedTrack
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import FingerprintRow, RelatedTrackRow, SubmissionRow, TrackRow, VerdictRow
 from musicfp.fingerprint.chromaprint import FINGERPRINTER_VERSION
-from musicfp.fingerprint.search import Match
 from musicfp.fingerprint.verdict import DedupeVerdict, RelatedMatch
+from musicfp.fingerprint.verification import Match
 from musicfp.identity import source_key
 from musicfp.pipeline.inspection import Inspection
 

@@ -1,8 +1,8 @@
-"""From an accepted track to its source's picture and its transcodes, for a batch of tracks.
+"""From an accepted track to its source's picture, its second fingerprint and its transcodes, for a batch of tracks.
 
-Each track's source is downloaded and decoded once for all its profiles; every transcode is decoded again and compared
-with the source before it is stored. Objects are stored first, under the hash of their content; then the rows become
-true in one transaction.
+Each track's source is downloaded and decoded once for all that is asked for; every transcode is decoded again and
+compared with the source before it is stored. Objects are stored first, under the hash of their content; then the rows
+become true in one transaction.
 """
 
 import tempfile
@@ -12,11 +12,12 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from sqlmodel import Session
 
 from musicfp.audio.sniff import require_format
 from musicfp.audio.tags import track_tags
 from musicfp.audio.transcode import (
-    CHECK_CHANNELS,
+    SOURCE_CHANNELS,
     TranscodedFile,
     Transcoding,
     Verification,
@@ -25,24 +26,33 @@ from musicfp.audio.transcode import (
 )
 from musicfp.audio.transcode_profiles import profiles_named
 from musicfp.audio.waveform import waveform_png
-from musicfp.catalog import derivations, lineage, relations
+from musicfp.catalog import derivations, fingerprints, lineage, relations
 from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import utc_now
-from musicfp.catalog.tables import TrackRow, TranscodeRow
+from musicfp.catalog.tables import FingerprintRow, TrackRow, TranscodeRow
 from musicfp.errors import RetryableError, StoreUnavailable
-from musicfp.fingerprint.downmix import Downmix, fingerprint_samples, mixed
+from musicfp.fingerprint.band import band_fingerprint
+from musicfp.fingerprint.downmix import Downmix, choose_downmix, fingerprint_samples, mixed
 from musicfp.fingerprint.fidelity import typical_bit_error_rate
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
+from musicfp.fingerprint.postings import FingerprintKind
 from musicfp.identity import transcode_key
 from musicfp.pipeline.context import StageContext
-from musicfp.pipeline.derived_tracks import AskedTrack, download_source, failure_of, load_asked
-from musicfp.pipeline.parallel import map_in_order
-from musicfp.pipeline.versions import TRANSCODE_PREFIX, transcode_asset
+from musicfp.pipeline.derived_tracks import AskedTrack, download_source, failure_of, load_asked, longest_first
+from musicfp.pipeline.parallel import map_as_completed
+from musicfp.pipeline.versions import BAND_FINGERPRINT, SOURCE_AUDIO, TRANSCODE_PREFIX, transcode_asset
 
 # The contract's 50 ms, beyond what a codec adds because it works in whole frames.
 MAX_DURATION_DIFFERENCE_S = 0.050
 # Same recording through any codec: .085 at most; unrelated music: .35 and more (docs/decisions).
 MAX_BIT_ERROR_RATE = 0.20
+
+# Which channel of a transcode is compared when the source was heard in this way.
+_CHANNELS = {Downmix.SUM: None, Downmix.LEFT: 0, Downmix.RIGHT: 1}
+# Four hours of decoded sound are half a gigabyte, and some steps need several times what they look at.
+_CHUNK_SAMPLES = 1 << 16
+
+Samples = NDArray[np.int16]
 
 
 class TranscodeWrong(RetryableError):
@@ -52,43 +62,52 @@ class TranscodeWrong(RetryableError):
 
 
 @dataclass(frozen=True)
-class TranscodeOutcome:
-    """What became of one track in the transcode stage: rows by asset, or why not. `waveform` is a PNG.
+class FingerprintPair:
+    """The second fingerprint of a track, of 300 to 3400 Hz, and the ordinary one beside it."""
 
-    `repeated`: these assets were made by an earlier run, and this is what the catalogue keeps of them.
+    band: Fingerprint
+    full: Fingerprint
+
+
+@dataclass(frozen=True)
+class TranscodeOutcome:
+    """What became of one track in the transcode stage, or why not: transcodes by asset, and what else was asked for.
+
+    `waveform` is a PNG. `repeated`: these assets were made by an earlier run, and this is what the catalogue keeps of
+    them.
     """
 
     track: TrackRow
     versions: Mapping[str, str]
     transcodes: Mapping[str, TranscodeRow] = field(default_factory=dict)
     waveform: bytes | None = None
+    fingerprints: FingerprintPair | None = None
     cpu_s: float = 0.0
     failure: Failure | None = None
     repeated: bool = False
 
 
 def transcode_batch(
-    context: StageContext, track_ids: Sequence[str], versions: Mapping[str, str]
+    context: StageContext, track_ids: Sequence[str], versions: Mapping[str, str], *, recompute: bool = False
 ) -> Iterator[TranscodeOutcome]:
     """Make the assets named in `versions` for these tracks and yield each track's outcome as soon as it is stored.
 
-    What was made before comes first, from the catalogue and marked `repeated`.
+    What was made before comes first, from the catalogue and marked `repeated`; unless all is to be made again.
 
     Raises StoreUnavailable when the store fails: what is not done stays pending.
     """
     settings = context.settings
-    asked = load_asked(context.database, track_ids, versions)
+    asked = load_asked(context.database, track_ids, versions, recompute=recompute)
     yield from _made_before(context, [each for each in asked if each.done])
     pending = [each for each in asked if each.versions]
     if not pending:
         return
     settings.scratch_path.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="transcode-") as scratch:
-        yield from map_in_order(
+        yield from map_as_completed(
             lambda each: _transcode_track(context, each, Path(scratch)),
-            pending,
+            longest_first(pending),
             threads=settings.workers,
-            look_ahead=2 * settings.workers,
         )
 
 
@@ -97,10 +116,11 @@ def _made_before(context: StageContext, asked: Sequence[AskedTrack]) -> Iterator
         return
     with context.database.read() as session:
         rows = relations.transcodes(session, [each.track.id for each in asked])
+        pairs = _stored_pairs(session, [each.track.id for each in asked if BAND_FINGERPRINT in each.done])
     for each in asked:
         by_asset = {f"{TRANSCODE_PREFIX}{row.profile}": row for row in rows.get(each.track.id, [])}
         kept = {asset: by_asset[asset] for asset in each.done if asset in by_asset}
-        yield TranscodeOutcome(each.track, each.done, kept, repeated=True)
+        yield TranscodeOutcome(each.track, each.done, kept, fingerprints=pairs.get(each.track.id), repeated=True)
 
 
 def _transcode_track(context: StageContext, pending: AskedTrack, scratch: Path) -> TranscodeOutcome:
@@ -127,32 +147,44 @@ def _make(context: StageContext, pending: AskedTrack, directory: Path) -> Transc
         profiles=profiles_named(names),
         tags=track_tags(pending.tags),
         out_dir=directory,
+        decoded_s=track.duration_s,
     )
-    checked = verify_transcodes(made.outputs, out_dir=directory)
-    source, downmix = _fingerprint(made.pcm_path)
-    error_rates = _check(made, checked, source, downmix)
-    rows = {}
-    for output in made.outputs:
-        asset = transcode_asset(output.profile)
-        rows[asset] = _row(track, output, checked, version=pending.versions[asset], bit_error_rate=error_rates[asset])
-        context.store.put_file(
-            context.settings.transcode_bucket,
-            rows[asset].object_key,
-            output.path,
-            mime=output.profile.mime,
-            sha256=output.sha256,
-        )
+    sound, downmix = _heard(_samples(made.pcm_path, n_channels=SOURCE_CHANNELS))
+    checked = verify_transcodes(made.outputs, out_dir=directory, channel=_CHANNELS[downmix])
+    rows = _rows(track, pending.versions, made, checked, error_rates=_check(made, checked, sound))
+    band = band_fingerprint(sound) if BAND_FINGERPRINT in pending.versions else None
+    _store_files(context, made.outputs, rows)
     with context.database.write() as session:
         for row in rows.values():
             session.merge(row)
+        if band is not None:
+            version = pending.versions[BAND_FINGERPRINT]
+            fingerprints.store(session, track, band, kind=FingerprintKind.BAND, version=version)
         derivations.mark_done(session, track.id, pending.versions)
         lineage.record(session, context.provenance, track.id, pending.versions.items())
-    picture = waveform_png(mixed(_samples(made.pcm_path), downmix))
-    return TranscodeOutcome(track, pending.versions, rows, picture, cpu_s=made.cpu_s + checked.cpu_s)
+    with context.database.read() as session:
+        pairs = _stored_pairs(session, [track.id] if band is not None else [])
+    return TranscodeOutcome(
+        track,
+        pending.versions,
+        rows,
+        waveform=waveform_png(sound) if SOURCE_AUDIO in pending.versions else None,
+        fingerprints=pairs.get(track.id),
+        cpu_s=made.cpu_s + checked.cpu_s,
+    )
 
 
-def _check(made: Transcoding, checked: Verification, source: Fingerprint, downmix: Downmix) -> dict[str, float]:
+def _heard(stereo: Samples) -> tuple[Samples, Downmix]:
+    """Return the sound in one channel, mixed as its ordinary fingerprint was, by the same rule."""
+    downmix = choose_downmix(_chunks(stereo))
+    return np.concatenate([mixed(chunk, downmix) for chunk in _chunks(stereo)]), downmix
+
+
+def _check(made: Transcoding, checked: Verification, sound: Samples) -> dict[str, float]:
     """Compare each transcode's decoded length and fingerprint with the source's; return bit error rates by asset."""
+    if not checked.transcodes:
+        return {}
+    source = _fingerprint(sound)
     error_rates = {}
     for each in checked.transcodes:
         allowed_s = MAX_DURATION_DIFFERENCE_S + each.profile.codec_delay_s
@@ -161,7 +193,8 @@ def _check(made: Transcoding, checked: Verification, source: Fingerprint, downmi
                 f"The {each.profile.name} transcode lasts {each.duration_s:.3f} s, its source {made.duration_s:.3f} s: "
                 f"{allowed_s:.3f} s of difference are allowed. It was not stored."
             )
-        rate = typical_bit_error_rate(source.sub_fingerprints, _fingerprint(each.pcm_path, downmix)[0].sub_fingerprints)
+        copy = _fingerprint(_samples(each.pcm_path, n_channels=1)[:, 0])
+        rate = typical_bit_error_rate(source.sub_fingerprints, copy.sub_fingerprints)
         if rate > MAX_BIT_ERROR_RATE:
             raise TranscodeWrong(
                 f"The {each.profile.name} transcode's fingerprint differs from its source's in {rate:.0%} of its bits; "
@@ -169,6 +202,21 @@ def _check(made: Transcoding, checked: Verification, source: Fingerprint, downmi
             )
         error_rates[transcode_asset(each.profile)] = rate
     return error_rates
+
+
+def _rows(
+    track: TrackRow,
+    versions: Mapping[str, str],
+    made: Transcoding,
+    checked: Verification,
+    *,
+    error_rates: Mapping[str, float],
+) -> dict[str, TranscodeRow]:
+    by_asset = {transcode_asset(each.profile): each for each in made.outputs}
+    return {
+        asset: _row(track, output, checked, version=versions[asset], bit_error_rate=error_rates[asset])
+        for asset, output in by_asset.items()
+    }
 
 
 def _row(
@@ -192,11 +240,39 @@ def _row(
     )
 
 
-def _fingerprint(pcm_path: Path, downmix: Downmix | None = None) -> tuple[Fingerprint, Downmix]:
-    return fingerprint_samples(
-        [_samples(pcm_path)], sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=CHECK_CHANNELS, downmix=downmix
-    )
+def _store_files(context: StageContext, outputs: Sequence[TranscodedFile], rows: Mapping[str, TranscodeRow]) -> None:
+    for output in outputs:
+        context.store.put_file(
+            context.settings.transcode_bucket,
+            rows[transcode_asset(output.profile)].object_key,
+            output.path,
+            mime=output.profile.mime,
+            sha256=output.sha256,
+        )
 
 
-def _samples(pcm_path: Path) -> NDArray[np.int16]:
-    return np.fromfile(pcm_path, dtype="<i2").astype(np.int16, copy=False).reshape(-1, CHECK_CHANNELS)
+def _stored_pairs(session: Session, track_ids: Sequence[str]) -> dict[str, FingerprintPair]:
+    if not track_ids:
+        return {}
+    band = relations.fingerprints(session, track_ids, kind=FingerprintKind.BAND)
+    full = relations.fingerprints(session, track_ids)
+    return {each: FingerprintPair(_of_row(band[each]), _of_row(full[each])) for each in band.keys() & full.keys()}
+
+
+def _of_row(row: FingerprintRow) -> Fingerprint:
+    return Fingerprint.from_bytes(row.sub_fingerprints, audio_duration_s=row.audio_duration_s)
+
+
+def _fingerprint(mono: Samples) -> Fingerprint:
+    chunks = _chunks(mono[:, np.newaxis])
+    fingerprint, _ = fingerprint_samples(chunks, sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=1)
+    return fingerprint
+
+
+def _chunks(samples: Samples) -> Iterator[Samples]:
+    return (samples[at : at + _CHUNK_SAMPLES] for at in range(0, len(samples), _CHUNK_SAMPLES))
+
+
+def _samples(pcm_path: Path, *, n_channels: int) -> Samples:
+    """Return what ffmpeg wrote [shape=(n_samples, n_channels)], left on disk until it is looked at."""
+    return np.asarray(np.memmap(pcm_path, dtype="<i2", mode="r")).reshape(-1, n_channels)

@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from musicfp.audio.transcode_profiles import TranscodeProfile, profiles_named
 from musicfp.features.registry import Extractor, Registry
+from musicfp.fingerprint.band import BAND_FINGERPRINTER_VERSION
 from musicfp.fingerprint.chromaprint import FINGERPRINTER_VERSION
 from musicfp.fingerprint.search import SEARCH_VERSION
 from musicfp.fingerprint.verdict import POLICY_VERSION
@@ -17,6 +18,7 @@ TRACK_METADATA = "track_metadata"
 FINGERPRINT = "fingerprint"
 DEDUPE_VERDICT = "dedupe_verdict"
 SOURCE_AUDIO = "source_audio"
+BAND_FINGERPRINT = "fingerprint_300_3400"
 TRANSCODE_PREFIX = "transcode_"
 FEATURE_PREFIX = "feature_"
 
@@ -46,9 +48,13 @@ def transcode_version(profile: TranscodeProfile) -> str:
 
 
 def transcode_versions(settings: Settings) -> dict[str, str]:
-    """Return the assets of the transcode stage with their versions: the source itself and one per profile."""
+    """Return the assets of the transcode stage with their versions: all that is made while a source is decoded once.
+
+    They are the source itself, its second fingerprint and one file per profile.
+    """
     profiles = profiles_named(settings.transcode_profiles)
-    return {SOURCE_AUDIO: SOURCE_AUDIO_VERSION} | {transcode_asset(each): transcode_version(each) for each in profiles}
+    always = {SOURCE_AUDIO: SOURCE_AUDIO_VERSION, BAND_FINGERPRINT: BAND_FINGERPRINTER_VERSION}
+    return always | {transcode_asset(each): transcode_version(each) for each in profiles}
 
 
 def feature_versions(registry: Registry) -> dict[str, str]:

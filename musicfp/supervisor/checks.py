@@ -13,11 +13,12 @@ from pathlib import Path
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from musicfp.catalog import migrate
+from musicfp.catalog import index_upkeep, migrate
 from musicfp.catalog.engine import Database
 from musicfp.errors import MusicfpError
 from musicfp.settings import Settings
 from musicfp.store.buckets import missing_buckets
+from musicfp.store.probe import make_probe_client, require_objects
 from musicfp.supervisor import dependency_checks
 from musicfp.supervisor.check import Check, broken, not_running, ok
 from musicfp.supervisor.dagster_processes import silent_daemons
@@ -42,6 +43,7 @@ def run_checks() -> list[Check]:
         check_ports,
         check_store,
         check_database,
+        check_index,
         check_dagster,
         check_api,
     ]
@@ -80,12 +82,15 @@ def check_ports(settings: Settings) -> Check:
 
 
 def check_store(settings: Settings) -> Check:
-    """Whether the object store answers, accepts our credentials and has the buckets."""
+    """Whether the object store answers, accepts our credentials, has the buckets and keeps objects in them."""
     where = settings.s3_endpoint_url or "AWS"
     if settings.s3_managed and is_free(settings.s3_port):
         return not_running("object store", f"nothing answers at {where}", _START)
     try:
-        missing = missing_buckets(settings)
+        client = make_probe_client(settings)
+        missing = missing_buckets(settings, client=client)
+        if not missing:
+            require_objects(client, settings)
     except MusicfpError as error:
         return broken("object store", str(error), "Check that it runs, its address and its credentials.")
     if missing:
@@ -93,16 +98,15 @@ def check_store(settings: Settings) -> Check:
         return broken(
             "object store", found, "`musicfp up` makes them; otherwise create them or correct MUSICFP_*_BUCKET."
         )
-    return ok("object store", f"{where} answers; all buckets are there")
+    return ok("object store", f"{where} answers; all buckets are there and keep objects")
 
 
 def check_database(settings: Settings) -> Check:
     """Whether the database answers and is at the newest schema."""
-    url = make_url(settings.database_url)
-    where = url.render_as_string(hide_password=True)
-    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+    where = make_url(settings.database_url).render_as_string(hide_password=True)
+    database = _existing_database(settings)
+    if database is None:
         return not_running("database", f"{where} does not exist yet", "`musicfp up` or `musicfp db upgrade` makes it.")
-    database = Database(settings.database_url)
     try:
         current, head = migrate.current_revision(database), migrate.head_revision()
     except SQLAlchemyError as error:
@@ -113,6 +117,24 @@ def check_database(settings: Settings) -> Check:
     if current != head:
         return broken("database", f"{where} is at {current or 'nothing'}, not {head}", "Run `musicfp db upgrade`.")
     return ok("database", f"{where} is at the newest schema ({head})")
+
+
+def check_index(settings: Settings) -> Check:
+    """Whether a sample of tracks, from the oldest to the newest, can be found through the search index."""
+    database = _existing_database(settings)
+    if database is None:
+        return not_running("search index", "there is no database yet", _START)
+    try:
+        with database.read() as session:
+            found = index_upkeep.spot_check(session)
+    except SQLAlchemyError:
+        return not_running("search index", "cannot be read", "See what is said of the database.")
+    finally:
+        database.close()
+    if found.n_incomplete:
+        said = f"postings are missing of {found.n_incomplete} of {found.n_fingerprints} sampled fingerprints"
+        return broken("search index", said, "Run `musicfp index rebuild`.")
+    return ok("search index", f"has all postings of {found.n_fingerprints} sampled fingerprints")
 
 
 def check_dagster(settings: Settings) -> Check:
@@ -142,6 +164,14 @@ def check_api(settings: Settings) -> Check:
         said = "no answer" if answer is None else f"status {answer[0]}: {answer[1][:300].decode('utf-8', 'replace')}"
         return broken("API", f"/readyz gives {said}", f"Look into {settings.home / 'logs' / 'api.log'}.")
     return ok("API", f"http://127.0.0.1:{settings.api_port} is ready")
+
+
+def _existing_database(settings: Settings) -> Database | None:
+    """Return the database, None if opening it would make a new file."""
+    url = make_url(settings.database_url)
+    if url.get_backend_name() == "sqlite" and url.database and not Path(url.database).exists():
+        return None
+    return Database(settings.database_url)
 
 
 def _nearest_existing(path: Path) -> Path:

@@ -25,6 +25,7 @@ from musicfp_assets.failures import materialize
 from musicfp_assets.metadata import REPEATED_NOTE, seconds
 from musicfp_assets.partitions import TRACKS
 from musicfp_assets.resources import MusicfpResource
+from musicfp_assets.run_ranges import ONLY_MISSING_TAG
 
 FEATURE_POOL = "features"
 
@@ -44,7 +45,8 @@ def build_features(settings: Settings, registry: Registry) -> dg.AssetsDefinitio
         """Compute the selected features of a batch of tracks, each decoded once; fail at the end if some failed."""
         stage = musicfp.stage(context.run.run_id)
         selected = {key.to_user_string(): versions[key.to_user_string()] for key in context.selected_asset_keys}
-        yield from materialize(analyse_batch(stage, context.partition_keys, selected), _events)
+        recompute = ONLY_MISSING_TAG not in context.run.tags
+        yield from materialize(analyse_batch(stage, context.partition_keys, selected, recompute=recompute), _events)
 
     return features
 

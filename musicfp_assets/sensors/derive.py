@@ -14,7 +14,7 @@ from musicfp.catalog.derivations import PendingTrack
 from musicfp.catalog.engine import Database
 from musicfp_assets.partitions import TRACKS
 from musicfp_assets.resources import MusicfpResource
-from musicfp_assets.run_ranges import first_stretch, has_unfinished_run, must_wait, range_request
+from musicfp_assets.run_ranges import ONLY_MISSING_TAG, first_stretch, has_unfinished_run, must_wait, range_request
 
 TICK_INTERVAL_S = 5
 RETRY_INTERVAL_S = 60
@@ -32,7 +32,7 @@ def build_derive_sensor(
     """Return the sensor of one stage.
 
     `stage_versions` are its assets, `all_versions` those of every stage. While a run of the job `fed_by` still brings
-    tracks, a batch that is not full waits for them: starting a run costs 3 CPU seconds.
+    tracks, a batch that is not full waits for them: starting a run costs 2 CPU seconds.
     """
 
     @dg.sensor(
@@ -91,7 +91,11 @@ def _request(instance: dg.DagsterInstance, pending: list[PendingTrack], *, max_t
     already = set(known)
     new_keys = [each.track_id for each in pending if each.track_id not in already]
     batch = first_stretch({each.track_id for each in alike}, [*known, *new_keys], max_keys=max_tracks)
-    request = range_request(batch, asset_selection=[dg.AssetKey(asset) for asset in sorted(alike[0].assets)])
+    request = range_request(
+        batch,
+        asset_selection=[dg.AssetKey(asset) for asset in sorted(alike[0].assets)],
+        tags={ONLY_MISSING_TAG: "true"},
+    )
     return dg.SensorResult(
         run_requests=[request],
         dynamic_partitions_requests=[TRACKS.build_add_request(new_keys)] if new_keys else [],

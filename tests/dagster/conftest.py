@@ -12,7 +12,7 @@ from musicfp.features.registry import Registry, load_builtin
 from musicfp.pipeline.context import StageContext
 from musicfp_assets import resources
 from musicfp_assets.definitions import build_definitions
-from musicfp_assets.run_ranges import range_request
+from musicfp_assets.run_ranges import ONLY_MISSING_TAG, range_request
 
 # Two profiles and the built-in features: what is tested here is Dagster's side, not the encoders.
 PROFILES = "mp3_128,opus_96"
@@ -26,12 +26,14 @@ class Orchestra:
     instance: dg.DagsterInstance
     stage: StageContext
 
-    def run(self, job: str, keys: Sequence[str], *, assets: list[str] | None = None) -> dg.ExecuteInProcessResult:
-        """Run a job over neighbouring partitions, as the daemon does for a sensor's request."""
+    def run(
+        self, job: str, keys: Sequence[str], *, assets: list[str] | None = None, by_hand: bool = False
+    ) -> dg.ExecuteInProcessResult:
+        """Run a job over neighbouring partitions, as the daemon does for a sensor's request or for a person."""
         selection = [dg.AssetKey(each) for each in assets] if assets is not None else None
         return self.definitions.resolve_job_def(job).execute_in_process(
             instance=self.instance,
-            tags=dict(range_request(keys).tags),
+            tags=dict(range_request(keys, tags={} if by_hand else {ONLY_MISSING_TAG: "true"}).tags),
             asset_selection=selection,
             raise_on_error=False,
         )

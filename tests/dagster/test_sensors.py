@@ -16,12 +16,13 @@ from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import SubmissionRow
 from musicfp.features.registry import REGISTRY, load_builtin
-from musicfp.pipeline.versions import feature_versions, transcode_versions
+from musicfp.fingerprint.postings import FingerprintKind
+from musicfp.pipeline.versions import BAND_FINGERPRINT, SOURCE_AUDIO, feature_versions, transcode_versions
 from musicfp.settings import Settings
 from musicfp_assets import housekeeping
 from musicfp_assets.definitions import FEATURE_JOB, INGEST_JOB, TRANSCODE_JOB, build_definitions
 from musicfp_assets.resources import MusicfpResource
-from musicfp_assets.run_ranges import first_stretch, has_unfinished_run
+from musicfp_assets.run_ranges import ONLY_MISSING_TAG, first_stretch, has_unfinished_run
 from musicfp_assets.sensors.submissions import GATHER_S, Cursor
 from tests.dagster.conftest import Orchestra
 from tests.support.accepted import accept_track
@@ -143,10 +144,10 @@ def test_a_run_waits_while_uploads_keep_coming_in_but_not_for_ever(orchestra: Or
     assert _range_of(result) is not None
 
 
-@pytest.mark.parametrize("stored", [None, "", "nonsense", "[]", "{}", '{"after": 5, "complete_pass_at": "x"}', "7"])
+@pytest.mark.parametrize("stored", [None, "", "nonsense", "[]", "{}", '{"after": 5, "complete_due_at": "x"}', "7"])
 def test_a_cursor_that_cannot_be_read_starts_over(stored: str | None) -> None:
     """It costs a listing and loses nothing."""
-    assert Cursor.parse(stored).complete_pass_at == 0.0
+    assert Cursor.parse(stored).complete_due_at == 0.0
 
 
 def test_the_cursor_is_kept_between_ticks(orchestra: Orchestra, songs: SongFolder) -> None:
@@ -155,7 +156,16 @@ def test_the_cursor_is_kept_between_ticks(orchestra: Orchestra, songs: SongFolde
     result = _quiet_tick(orchestra)
     stored = json.loads(result.cursor or "")
     assert stored["after"] == submission_of(orchestra.stage, submission_id).object_key
-    assert Cursor.parse(result.cursor).complete_pass_at > 0
+    assert Cursor.parse(result.cursor).complete_due_at > 0
+
+
+def test_a_file_of_another_tool_is_found_at_the_next_tick(orchestra: Orchestra, songs: SongFolder) -> None:
+    """In a bucket with little in it, the whole of it is listed every time."""
+    quiet = _quiet_tick(orchestra)
+    drop(orchestra.stage, songs.short(), "dropped.flac")
+    first = _tick(orchestra, "submission_sensor", quiet.cursor)
+    assert _range_of(_tick(orchestra, "submission_sensor", first.cursor)) is not None
+    assert len(orchestra.instance.get_dynamic_partitions("submissions")) == 1
 
 
 @pytest.mark.parametrize(
@@ -175,6 +185,8 @@ def test_accepted_tracks_are_derived_by_both_stages(orchestra: Orchestra, songs:
     assert orchestra.instance.get_dynamic_partitions("tracks") == keys
     assert _range_of(transcodes) == _range_of(features) == (keys[0], keys[1])
     assert _assets_of(transcodes) == set(transcode_versions(orchestra.stage.settings))
+    for result in (transcodes, features):
+        assert [ONLY_MISSING_TAG in request.tags for request in result.run_requests or ()] == [True]
     assert _assets_of(features) == set(feature_versions(REGISTRY))
     create_run_for_test(orchestra.instance, job_name=TRANSCODE_JOB, status=dg.DagsterRunStatus.STARTED)
     assert _range_of(_tick(orchestra, "transcode_sensor")) is None
@@ -263,6 +275,29 @@ def test_a_new_feature_is_made_for_all_existing_tracks_in_one_run(
         (row,) = [row for row in rows[key] if row.name == "test.samples"]
         assert (row.value, row.version) == (24.0 * 44100, "7")
     stage.store.client.close()
+
+
+def test_the_second_fingerprint_is_made_for_a_catalogue_that_was_there_before_it(
+    orchestra: Orchestra, songs: SongFolder
+) -> None:
+    """After an upgrade: one run for all tracks, of this asset alone, and then nothing is missing."""
+    versions = transcode_versions(orchestra.stage.settings)
+    earlier = {asset: version for asset, version in versions.items() if asset != BAND_FINGERPRINT}
+    with orchestra.stage.database.exclusive() as session:
+        derivations.bring_up_to_date(session, earlier)
+    keys = [each.submission.id for each in ingest_all(orchestra.stage, songs.song(1), songs.song(2))]
+    for key in keys:
+        _all_done(orchestra, key, earlier)
+    result = _tick(orchestra, "transcode_sensor")
+    assert (_range_of(result), _assets_of(result)) == ((keys[0], keys[1]), {BAND_FINGERPRINT})
+    assert orchestra.run(TRANSCODE_JOB, keys, assets=[BAND_FINGERPRINT]).success
+    assert set(orchestra.events(BAND_FINGERPRINT)) == set(keys)
+    assert orchestra.events(SOURCE_AUDIO) == {}
+    stored = keys_in(orchestra.stage, orchestra.stage.settings.transcode_bucket)
+    assert not [key for key in stored if key.startswith("transcodes/")]
+    with orchestra.stage.database.read() as session:
+        assert set(relations.fingerprints(session, keys, kind=FingerprintKind.BAND)) == set(keys)
+    assert _range_of(_tick(orchestra, "transcode_sensor")) is None
 
 
 def test_the_expiry_job_does_the_housekeeping(orchestra: Orchestra, songs: SongFolder) -> None:

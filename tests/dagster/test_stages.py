@@ -6,7 +6,7 @@ import dagster as dg
 import pytest
 
 from musicfp.catalog import derivations, relations
-from musicfp.pipeline.versions import INGEST_ASSET_VERSIONS, transcode_versions
+from musicfp.pipeline.versions import BAND_FINGERPRINT, INGEST_ASSET_VERSIONS, transcode_versions
 from musicfp.store.objects import ObjectStore
 from musicfp_assets.definitions import FEATURE_JOB, INGEST_JOB, TRANSCODE_JOB
 from musicfp_assets.partitions import SUBMISSIONS, TRACKS
@@ -41,6 +41,13 @@ def _damage_source(orchestra: Orchestra, track_id: str) -> None:
     with orchestra.stage.database.read() as session:
         key = relations.tracks(session, [track_id])[track_id].source_key
     orchestra.stage.store.client.put_object(Bucket=orchestra.stage.settings.source_bucket, Key=key, Body=b"x")
+
+
+def _falsify_features(orchestra: Orchestra, track_id: str) -> None:
+    with orchestra.stage.database.write() as session:
+        for row in relations.features(session, [track_id])[track_id]:
+            row.value = -1.0
+            session.merge(row)
 
 
 def _planned(orchestra: Orchestra, result: dg.ExecuteInProcessResult) -> int:
@@ -128,6 +135,30 @@ def test_one_failing_track_is_red_alone(orchestra: Orchestra, songs: SongFolder)
     )
 
 
+def test_the_second_fingerprint_can_be_seen(
+    orchestra: Orchestra, songs: SongFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A picture, its size and how far it is from the ordinary one; recorded again, the same without a download."""
+    (track_id,) = _tracks(orchestra, songs.song(1))
+    assert orchestra.run(TRANSCODE_JOB, [track_id], assets=[BAND_FINGERPRINT]).success
+    event = orchestra.events(BAND_FINGERPRINT)[track_id]
+    assert "data:image/png;base64," in event.metadata["bitmap"].value
+    assert event.metadata["items"].value == pytest.approx((24.0 - 2.6) / 0.1238, abs=2)
+    assert event.metadata["audio_duration_s"].value == pytest.approx(24.0, abs=0.01)
+    assert 0.05 < event.metadata["bits_unlike_full"].value < 0.5
+    version = transcode_versions(orchestra.stage.settings)[BAND_FINGERPRINT]
+    assert event.tags is not None
+    assert event.tags[CODE_VERSION] == version
+    assert event.tags[DATA_VERSION].startswith(f"{version}-")
+    orchestra.instance.wipe_assets([dg.AssetKey(BAND_FINGERPRINT)])
+    monkeypatch.setattr(ObjectStore, "download", _kill)
+    assert orchestra.run(TRANSCODE_JOB, [track_id], assets=[BAND_FINGERPRINT]).success
+    again = orchestra.events(BAND_FINGERPRINT)[track_id]
+    assert again.tags == event.tags
+    assert again.metadata["repeated"] is not None
+    assert {name: again.metadata[name] for name in event.metadata} == event.metadata
+
+
 def test_transcodes_asked_again_are_recorded_from_the_catalogue(
     orchestra: Orchestra, songs: SongFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -163,3 +194,18 @@ def test_features_show_their_values_and_are_repeated_from_the_catalogue(
     again = orchestra.events("feature_duration")[track_id]
     assert again.metadata["values"] == event.metadata["values"]
     assert ("repeated" in event.metadata, "repeated" in again.metadata) == (False, True)
+
+
+def test_what_a_person_asks_for_is_computed_also_where_it_is_current(orchestra: Orchestra, songs: SongFolder) -> None:
+    """A backfill by hand mends a stored value that is wrong; nothing is told from the catalogue."""
+    (track_id,) = _tracks(orchestra, songs.song(1))
+    for job, assets in ((FEATURE_JOB, ["feature_duration"]), (TRANSCODE_JOB, ["source_audio", "transcode_opus_96"])):
+        assert orchestra.run(job, [track_id], assets=assets).success
+        if job == FEATURE_JOB:
+            _falsify_features(orchestra, track_id)
+        assert orchestra.run(job, [track_id], assets=assets, by_hand=True).success
+        for asset in assets:
+            assert "repeated" not in orchestra.events(asset)[track_id].metadata
+    with orchestra.stage.database.read() as session:
+        values = relations.features(session, [track_id])[track_id]
+    assert [row.value for row in values] == [pytest.approx(24.0, abs=0.1)]

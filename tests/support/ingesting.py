@@ -4,8 +4,9 @@ from pathlib import Path
 
 import httpx
 
+from musicfp.catalog import relations
 from musicfp.catalog.engine import utc_now
-from musicfp.catalog.tables import SubmissionRow
+from musicfp.catalog.tables import SubmissionRow, VerdictRow
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.discovery import Discovery, discover
 from musicfp.pipeline.ingest import IngestOutcome, forget_decided_objects, ingest_batch
@@ -35,11 +36,29 @@ def discover_all(stage: StageContext) -> Discovery:
 
 def ingest_all(stage: StageContext, *paths: Path) -> list[IngestOutcome]:
     """Upload files, discover them and decide them in this order; delete what is decided."""
-    submission_ids = [upload(stage, path) for path in paths]
-    discover_all(stage)
+    submission_ids = upload_and_discover(stage, *paths)
     outcomes = list(ingest_batch(stage, submission_ids))
     forget_decided_objects(stage)
     return outcomes
+
+
+def upload_and_discover(stage: StageContext, *paths: Path) -> list[str]:
+    """Upload files, discover them and return the submissions' ids in this order."""
+    submission_ids = [upload(stage, path) for path in paths]
+    discover_all(stage)
+    return submission_ids
+
+
+def problem_codes(stage: StageContext, submission_id: str) -> list[str]:
+    """Return the codes of what is wrong with a submission, in their order."""
+    with stage.database.read() as session:
+        return [row.code for row in relations.problems(session, [submission_id]).get(submission_id, [])]
+
+
+def verdict_of(stage: StageContext, submission_id: str) -> VerdictRow:
+    """Return the verdict on a submission."""
+    with stage.database.read() as session:
+        return relations.verdicts(session, [submission_id])[submission_id]
 
 
 def submission_of(stage: StageContext, submission_id: str) -> SubmissionRow:

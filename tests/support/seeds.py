@@ -7,6 +7,7 @@ from hashlib import sha256
 
 import numpy as np
 
+from musicfp.catalog import terms
 from musicfp.catalog.acceptance import FULL_FINGERPRINT
 from musicfp.catalog.engine import Database
 from musicfp.catalog.tables import (
@@ -22,6 +23,7 @@ from musicfp.catalog.tables import (
     VerdictRow,
 )
 from musicfp.fingerprint.model import Fingerprint
+from musicfp.fingerprint.postings import FingerprintKind
 
 EPOCH = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -72,9 +74,11 @@ def seed_track(database: Database, number: int, track: SeedTrack | None = None) 
     track_id = seed_submission(database, number, "ACCEPTED")
     seed = track or SeedTrack(title=f"Title {number}")
     with database.write() as session:
-        session.add(_track_row(track_id, seed))
+        row = _track_row(track_id, seed)
+        session.add(row)
         session.flush()
         session.add_all(_parts(track_id, number, seed))
+        terms.add(session, row.ordinal or 0, music(number).sub_fingerprints, kind=FingerprintKind.FULL)
     return track_id
 
 

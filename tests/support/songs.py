@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.audio_samples import encode, music_samples, write_wav
+from tests.support.audio_samples import encode, music_samples, write_wav
 
 SONG_S = 24.0
 _RATE_HZ = 44100
@@ -31,6 +31,12 @@ class SongFolder:
         """A part of the recording, as Ogg Vorbis."""
         path = self.folder / f"song-{seed}-{start_s}-{length_s}.ogg"
         return encode(self.song(seed), path, ("-ss", str(start_s), "-t", str(length_s), "-c:a", "libvorbis"))
+
+    def cancelling(self, seed: int) -> Path:
+        """The recording's left channel, and the same upside down as the right one, as FLAC."""
+        left = music_samples(SONG_S, seed=seed)[:, :1]
+        wav = write_wav(self.folder / f"song-{seed}-cancelling.wav", np.concatenate([left, -left], axis=1))
+        return encode(wav, wav.with_suffix(".flac"), tags=_tags(seed))
 
     def medley(self, *seeds: int) -> Path:
         """Several songs one after the other: it contains each of them."""

@@ -7,7 +7,7 @@ import pytest
 from sqlmodel import func, select
 
 from musicfp.catalog import acceptance, lineage, relations, submissions
-from musicfp.catalog.tables import TrackRow, VerdictRow
+from musicfp.catalog.tables import TrackRow
 from musicfp.errors import InvalidRequest, StoreUnavailable
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.ingest import MAX_ATTEMPTS, forget_decided_objects, ingest_batch
@@ -21,8 +21,10 @@ from tests.support.ingesting import (
     ingest_all,
     keys_in,
     make_due,
+    problem_codes,
     submission_of,
-    upload,
+    upload_and_discover,
+    verdict_of,
 )
 from tests.support.songs import SongFolder
 
@@ -33,22 +35,6 @@ class Killed(BaseException):
 
 def _kill(*_: object, **__: object) -> None:
     raise Killed
-
-
-def _upload_and_discover(stage: StageContext, *paths: Path) -> list[str]:
-    submission_ids = [upload(stage, path) for path in paths]
-    discover_all(stage)
-    return submission_ids
-
-
-def _codes(stage: StageContext, submission_id: str) -> list[str]:
-    with stage.database.read() as session:
-        return [row.code for row in relations.problems(session, [submission_id]).get(submission_id, [])]
-
-
-def _verdict(stage: StageContext, submission_id: str) -> VerdictRow:
-    with stage.database.read() as session:
-        return relations.verdicts(session, [submission_id])[submission_id]
 
 
 def _n_tracks(stage: StageContext) -> int:
@@ -85,9 +71,9 @@ def test_a_batch_is_decided_in_its_order(stage: StageContext, songs: SongFolder)
     ]
     first = outcomes[0].submission.id
     for each in outcomes[1:4]:
-        assert _verdict(stage, each.submission.id).matched_track_id == first
+        assert verdict_of(stage, each.submission.id).matched_track_id == first
         assert each.submission.object_gone_at is None or each.submission.decided_at is not None
-    excerpt = _verdict(stage, outcomes[3].submission.id)
+    excerpt = verdict_of(stage, outcomes[3].submission.id)
     assert excerpt.offset_s == pytest.approx(6.0, abs=0.2)
     assert excerpt.evidence["queryCoverage"] > 0.8
     assert keys_in(stage, stage.settings.submission_bucket) == []
@@ -127,13 +113,13 @@ def test_bad_files_are_rejected_with_reasons_and_stop_nothing(stage: StageContex
         "renamed": (songs.file("renamed.mp3", flac), "wrong_extension"),
         "truncated": (songs.file("truncated.flac", flac[: len(flac) // 2]), None),
     }
-    submission_ids = _upload_and_discover(stage, *(path for path, _ in cases.values()), songs.song(2))
+    submission_ids = upload_and_discover(stage, *(path for path, _ in cases.values()), songs.song(2))
     outcomes = list(ingest_batch(stage, submission_ids))
     assert [each.submission.status for each in outcomes] == ["REJECTED"] * len(cases) + ["ACCEPTED"]
     for outcome, (name, (_, code)) in zip(outcomes, cases.items(), strict=False):
         assert outcome.problems, name
         assert all(each.message and each.message[0].isupper() for each in outcome.problems)
-        codes = _codes(stage, outcome.submission.id)
+        codes = problem_codes(stage, outcome.submission.id)
         assert codes == [each.code for each in outcome.problems]
         assert code is None or code in codes, name
         assert _recorded_assets(stage, outcome.submission.id) == [DEDUPE_VERDICT]
@@ -158,10 +144,10 @@ def test_a_file_over_the_limit_is_rejected(stage: StageContext, songs: SongFolde
 
 def test_an_object_that_is_gone_fails_and_is_not_kept(stage: StageContext, songs: SongFolder) -> None:
     """Trying again would not bring it back, so nobody is told to."""
-    (submission_id,) = _upload_and_discover(stage, songs.song(1))
+    (submission_id,) = upload_and_discover(stage, songs.song(1))
     stage.store.delete(stage.settings.submission_bucket, submission_of(stage, submission_id).object_key)
     (outcome,) = ingest_batch(stage, [submission_id])
-    assert (outcome.submission.status, _codes(stage, submission_id)) == ("FAILED", ["object_gone"])
+    assert (outcome.submission.status, problem_codes(stage, submission_id)) == ("FAILED", ["object_gone"])
     with pytest.raises(InvalidRequest) as raised:
         retry_submission(stage.database, submission_id=submission_id)
     assert raised.value.code == "object_gone"
@@ -212,14 +198,14 @@ def test_a_repeated_batch_does_nothing_twice_and_tells_what_was_decided(
     stage: StageContext, songs: SongFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """From the catalogue alone: no download, no decoding."""
-    submission_ids = _upload_and_discover(stage, songs.song(1), songs.other_codec(1), songs.short())
+    submission_ids = upload_and_discover(stage, songs.song(1), songs.other_codec(1), songs.short())
     before = list(ingest_batch(stage, submission_ids))
-    verdicts = [_verdict(stage, each).decided_at for each in submission_ids[:2]]
+    verdicts = [verdict_of(stage, each).decided_at for each in submission_ids[:2]]
     monkeypatch.setattr(ObjectStore, "download", _kill)
     again = list(ingest_batch(stage, [*submission_ids, "0" * 26]))
     assert [each.submission.status for each in again] == [each.submission.status for each in before]
     assert [each.problems for each in again] == [each.problems for each in before]
-    assert [_verdict(stage, each).decided_at for each in submission_ids[:2]] == verdicts
+    assert [verdict_of(stage, each).decided_at for each in submission_ids[:2]] == verdicts
     accepted, duplicate, rejected = (each.repeated for each in again)
     assert accepted is not None
     assert duplicate is not None
@@ -236,7 +222,7 @@ def test_two_runs_over_the_same_submission_decide_it_once(
     stage: StageContext, songs: SongFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A run by hand beside the sensor's does not make a track the duplicate of itself."""
-    (submission_id,) = _upload_and_discover(stage, songs.song(1))
+    (submission_id,) = upload_and_discover(stage, songs.song(1))
     inspect = InspectionPool.inspect
 
     def other_run_first(pool: InspectionPool, path: Path, extension: str | None) -> object:
@@ -266,7 +252,7 @@ def test_a_crash_leaves_a_state_from_which_the_next_run_finishes(
     stage: StageContext, songs: SongFolder, monkeypatch: pytest.MonkeyPatch, where: str
 ) -> None:
     """At each point between two effects: one track, its source, no leftovers; the duplicate is one."""
-    submission_ids = _upload_and_discover(stage, songs.song(1), songs.other_codec(1))
+    submission_ids = upload_and_discover(stage, songs.song(1), songs.other_codec(1))
 
     def run() -> None:
         list(ingest_batch(stage, submission_ids))
@@ -289,7 +275,7 @@ def test_a_store_that_fails_leaves_the_rest_waiting(
     stage: StageContext, songs: SongFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody's song is rejected for it."""
-    submission_ids = _upload_and_discover(stage, songs.song(1), songs.song(2))
+    submission_ids = upload_and_discover(stage, songs.song(1), songs.song(2))
 
     def fail(*_: object, **__: object) -> None:
         raise StoreUnavailable("down")
@@ -306,7 +292,7 @@ def test_what_nobody_foresaw_in_one_file_costs_only_that_file(
     stage: StageContext, songs: SongFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is put off a few times, then fails with a reason; the others of its batch are decided at once."""
-    bad, good = _upload_and_discover(stage, songs.song(1), songs.song(2))
+    bad, good = upload_and_discover(stage, songs.song(1), songs.song(2))
     schedule = InspectionPool.inspect
 
     def break_first(pool: InspectionPool, path: Path, extension: str | None) -> object:
@@ -319,4 +305,4 @@ def test_what_nobody_foresaw_in_one_file_costs_only_that_file(
     for _ in range(MAX_ATTEMPTS - 1):
         make_due(stage, bad)
         (outcome,) = ingest_batch(stage, [bad])
-    assert (outcome.submission.status, _codes(stage, bad)) == ("FAILED", ["not_examinable"])
+    assert (outcome.submission.status, problem_codes(stage, bad)) == ("FAILED", ["not_examinable"])

@@ -3,36 +3,28 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
 from musicfp.catalog import relations
 from musicfp.catalog.engine import utc_now
-from musicfp.catalog.tables import SubmissionRow, VerdictRow
+from musicfp.catalog.tables import SubmissionRow
 from musicfp.errors import InvalidRequest
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.expiry import expire_old_submissions
 from musicfp.pipeline.ingest import ingest_batch
 from musicfp.pipeline.reviews import retry_submission, review_submission
-from tests.support.ingesting import discover_all, drop, ingest_all, keys_in, submission_of, upload
+from tests.support.ingesting import (
+    discover_all,
+    drop,
+    ingest_all,
+    keys_in,
+    problem_codes,
+    submission_of,
+    upload_and_discover,
+    verdict_of,
+)
 from tests.support.songs import SongFolder
-
-
-def _upload_and_discover(stage: StageContext, *paths: Path) -> list[str]:
-    submission_ids = [upload(stage, path) for path in paths]
-    discover_all(stage)
-    return submission_ids
-
-
-def _codes(stage: StageContext, submission_id: str) -> list[str]:
-    with stage.database.read() as session:
-        return [row.code for row in relations.problems(session, [submission_id]).get(submission_id, [])]
-
-
-def _verdict(stage: StageContext, submission_id: str) -> VerdictRow:
-    with stage.database.read() as session:
-        return relations.verdicts(session, [submission_id])[submission_id]
 
 
 @pytest.fixture
@@ -62,7 +54,7 @@ def test_a_reviewer_lets_a_waiting_upload_in(reviewing: StageContext, songs: Son
     review_submission(reviewing.database, submission_id=medley, accept=True, reason="A medley, on purpose")
     (outcome,) = ingest_batch(reviewing, [medley])
     assert outcome.submission.status == "ACCEPTED"
-    assert _verdict(reviewing, medley).reason.startswith("Accepted in review.")
+    assert verdict_of(reviewing, medley).reason.startswith("Accepted in review.")
     with reviewing.database.read() as session:
         assert [row.other_track_id for row in relations.related(session, [medley])[medley]] == [first]
     with pytest.raises(InvalidRequest) as raised:
@@ -76,7 +68,7 @@ def test_a_reviewer_keeps_the_relation_that_would_have_made_a_duplicate(
     """Let in by a person although a recording of it has come meanwhile: both know of each other."""
     first, medley = _waiting_medley(reviewing, songs)
     review_submission(reviewing.database, submission_id=medley, accept=True, reason="Wanted")
-    (twin,) = _upload_and_discover(reviewing, songs.medley_in_other_codec(1, 2))
+    (twin,) = upload_and_discover(reviewing, songs.medley_in_other_codec(1, 2))
     with reviewing.database.write() as session:
         session.get_one(SubmissionRow, twin).review_accepted = True
     assert [each.submission.status for each in ingest_batch(reviewing, [twin])] == ["ACCEPTED"]
@@ -95,7 +87,7 @@ def test_a_reviewer_refuses_with_a_reason(reviewing: StageContext, songs: SongFo
     assert (raised.value.code, raised.value.field) == ("missing_reason", "reason")
     row = review_submission(reviewing.database, submission_id=medley, accept=False, reason="Not ours")
     assert (row.status, row.review_reason) == ("REJECTED", "Not ours")
-    assert _codes(reviewing, medley) == ["refused_in_review"]
+    assert problem_codes(reviewing, medley) == ["refused_in_review"]
     retry_submission(reviewing.database, submission_id=medley)
     assert [each.submission.status for each in ingest_batch(reviewing, [medley])] == ["NEEDS_REVIEW"]
 
@@ -129,7 +121,7 @@ def test_old_rejects_disappear_and_old_reviews_expire(reviewing: StageContext, s
     """After the limit, not before; and never a file that was put there meanwhile."""
     _, medley = _waiting_medley(reviewing, songs)
     kept = {"old": songs.short(), "replaced": songs.silence(), "young": songs.file("t.mp3", b"text" * 99)}
-    rejected = dict(zip(kept, _upload_and_discover(reviewing, *kept.values()), strict=True))
+    rejected = dict(zip(kept, upload_and_discover(reviewing, *kept.values()), strict=True))
     list(ingest_batch(reviewing, list(rejected.values())))
     _age(reviewing, [medley, rejected["old"], rejected["replaced"]])
     drop(reviewing, songs.song(5), submission_of(reviewing, rejected["replaced"]).object_key)

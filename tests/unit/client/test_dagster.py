@@ -10,12 +10,18 @@ from dagster_graphql.schema import create_schema
 from graphql import parse, validate
 
 from musicfp.client import dagster
-from musicfp.client.dagster import BackfillState, extractor_names, follow_backfill, launch_backfill
+from musicfp.client.dagster import BackfillState, assets_by_name, follow_backfill, launch_backfill
 from musicfp.errors import InvalidRequest, RequestFailed
 from musicfp.settings import Settings
 
 SETTINGS = Settings.from_env({"MUSICFP_DAGSTER_PORT": "3123"})
-ASSETS = {"assetNodes": [{"assetKey": {"path": [name]}} for name in ("feature_tempo", "fingerprint", "feature_key")]}
+GROUPS = {
+    "feature_tempo": "derive",
+    "fingerprint": "ingest",
+    "fingerprint_300_3400": "derive",
+    "feature_key": "derive",
+}
+ASSETS = {"assetNodes": [{"assetKey": {"path": [name]}, "groupName": group} for name, group in GROUPS.items()]}
 
 
 class Webserver:
@@ -56,22 +62,31 @@ def test_documents_are_valid_for_the_installed_dagster(document: str) -> None:
     assert validate(create_schema().graphql_schema, parse(document)) == []
 
 
-def test_the_extractors_are_those_with_an_asset(connect: Callable[[Webserver], dagster.Service]) -> None:
-    assert extractor_names(connect(Webserver(assetNodes=[ASSETS["assetNodes"]]))) == ["key", "tempo"]
+def test_what_tracks_have_can_be_asked_for_and_nothing_else(connect: Callable[[Webserver], dagster.Service]) -> None:
+    assert assets_by_name(connect(Webserver(assetNodes=[ASSETS["assetNodes"]]))) == {
+        "key": "feature_key",
+        "tempo": "feature_tempo",
+        "fingerprint_300_3400": "fingerprint_300_3400",
+    }
 
 
-def test_a_launch_names_the_asset_and_all_partitions(connect: Callable[[Webserver], dagster.Service]) -> None:
+@pytest.mark.parametrize(
+    ("name", "asset"), [("tempo", "feature_tempo"), ("fingerprint_300_3400", "fingerprint_300_3400")]
+)
+def test_a_launch_names_the_asset_and_all_partitions(
+    name: str, asset: str, connect: Callable[[Webserver], dagster.Service]
+) -> None:
     webserver = Webserver(assetNodes=[ASSETS["assetNodes"]], launchPartitionBackfill=[{"backfillId": "abc"}])
-    assert launch_backfill(connect(webserver), "tempo") == "abc"
+    assert launch_backfill(connect(webserver), name) == "abc"
     params = webserver.variables[-1]["params"]
-    assert params["assetSelection"] == [{"path": ["feature_tempo"]}]
+    assert params["assetSelection"] == [{"path": [asset]}]
     assert params["allPartitions"] is True
 
 
 def test_a_wrong_name_is_answered_with_the_right_ones(connect: Callable[[Webserver], dagster.Service]) -> None:
     webserver = Webserver(assetNodes=[ASSETS["assetNodes"]])
-    with pytest.raises(InvalidRequest, match=r"no feature extractor tempi. Known are: key, tempo\."):
-        launch_backfill(connect(webserver), "tempi")
+    with pytest.raises(InvalidRequest, match=r"no fingerprint .* Known are: key, tempo, fingerprint_300_3400\."):
+        launch_backfill(connect(webserver), "fingerprint")
 
 
 def test_a_refused_launch_says_why(connect: Callable[[Webserver], dagster.Service]) -> None:

@@ -7,7 +7,6 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from fake_service import FakeService, Stored, match
 
 from musicfp.client import transfer
 from musicfp.client.api import SubmissionState, open_api
@@ -15,6 +14,7 @@ from musicfp.client.http import Service
 from musicfp.client.journal import Journal
 from musicfp.client.submit import Progress, Upload, submit_files, wait_for_verdicts
 from musicfp.errors import ServiceUnreachable
+from tests.support.fake_service import FakeService, Stored, match
 
 EXPIRED = (403, "<Error><Code>AccessDenied</Code><Message>Request has expired</Message></Error>")
 

@@ -13,7 +13,6 @@ from typing import Any
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from fake_service import FakeService, Stored, match
 
 from musicfp.audio.sniff import require_format
 from musicfp.audio.tags import read_tags
@@ -34,6 +33,7 @@ from musicfp.fingerprint.model import Fingerprint
 from musicfp.fingerprint.search import search
 from musicfp.fingerprint.verdict import judge, same_file_verdict
 from musicfp.pipeline.inspection import InspectionRules, inspect_file
+from tests.support.fake_service import FakeService, Stored, match
 
 RULES = InspectionRules(required_tags=("title", "artist"), max_duration_s=600.0)
 ALL_SONGS = (*CATALOGUE_SONGS, SUNDAY_VERANDA)

@@ -7,13 +7,14 @@ what the API does not have fails here too. Uploaded bytes are counted and hashed
 import hashlib
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
+import pytest
 from graphql import get_operation_ast, parse, validate
 
 from graphql_api.schema import schema
@@ -145,6 +146,16 @@ class FakeService:
                 self.stored[submission_id] = stored
                 self.submissions[submission_id]["status"] = "RECEIVED"
             return 200, ""
+
+
+@pytest.fixture
+def service() -> Iterator[FakeService]:
+    """A running fake; a conftest that imports this gives it to its tests."""
+    fake = FakeService()
+    server = start(fake)
+    yield fake
+    server.shutdown()
+    server.server_close()
 
 
 def start(service: FakeService) -> ThreadingHTTPServer:
