@@ -24,6 +24,7 @@ from musicfp.fingerprint.probes import Probes, flip_probes, likely_probes
 BANDS = {FingerprintKind.FULL: FULL_BAND, FingerprintKind.BAND: Band(300.0, 3400.0)}
 # The costly tiers hear at most so much of a long query: three windows of 10 s, spread over it.
 _MAX_ITEMS_LISTENED = 240
+_MAX_ITEMS_FLIPPED = 640
 _SEMITONE = 2 ** (1 / 12)
 
 
@@ -78,12 +79,16 @@ def listenings(query: Query, tier: Tier) -> Iterator[Listening]:
         case Tier.EXACT:
             yield Listening(FingerprintKind.FULL, items, flip_probes(items, n_flips=0))
         case Tier.LIKELY if query.samples is None:
-            yield Listening(FingerprintKind.FULL, items, _some(flip_probes(items, n_flips=1), items.size, 2000))
+            yield Listening(
+                FingerprintKind.FULL, items, _some(flip_probes(items, n_flips=1), items.size, _MAX_ITEMS_FLIPPED)
+            )
         case Tier.LIKELY:
             yield _guessed(FingerprintKind.BAND, query.power, per_item=64)
             yield _guessed(FingerprintKind.FULL, query.power, per_item=64)
         case Tier.THOROUGH if query.samples is None:
-            yield Listening(FingerprintKind.FULL, items, _some(flip_probes(items, n_flips=2), items.size))
+            # Of more than 30 s, enough items survive with one flip: every upload that is new comes this far.
+            if items.size <= _MAX_ITEMS_LISTENED:
+                yield Listening(FingerprintKind.FULL, items, flip_probes(items, n_flips=2))
         case Tier.THOROUGH:
             yield _guessed(FingerprintKind.FULL, query.power, per_item=512)
             yield _guessed(FingerprintKind.FULL, without_stationary_noise(query.power), per_item=512)
@@ -109,7 +114,7 @@ def _some_likely(values: NDArray[np.float64], *, per_item: int) -> Probes:
     return Probes(probes.term, listened[probes.item], probes.log_probability)
 
 
-def _some(probes: Probes, n_items: int, at_most: int = _MAX_ITEMS_LISTENED) -> Probes:
+def _some(probes: Probes, n_items: int, at_most: int) -> Probes:
     listened = np.isin(probes.item, _listened_items(n_items, at_most))
     return Probes(probes.term[listened], probes.item[listened], probes.log_probability[listened])
 

@@ -15,7 +15,13 @@ from musicfp.fingerprint.candidates import Candidates
 from musicfp.fingerprint.correlation import row_centred_at
 from musicfp.fingerprint.model import ITEM_DURATION_S
 from musicfp.fingerprint.postings import StoredFingerprint
-from musicfp.fingerprint.segments import PiecewiseAlignment, Segment, align_piecewise
+from musicfp.fingerprint.segments import (
+    PIECE_ITEMS,
+    PiecewiseAlignment,
+    Segment,
+    align_drifting,
+    align_piecewise,
+)
 
 WINDOW_ITEMS = 80
 _OFFSET_SLACK_ITEMS = 2
@@ -23,6 +29,7 @@ _OFFSET_SLACK_ITEMS = 2
 # at their best offset (892 pairs).
 _MIN_WINDOW_CORRELATION = 0.22
 _MAX_TRACKS_ALIGNED = 24
+_MAX_DRIFTING = 3
 # Correlation that unrelated pairs reach once in 10^6, measured at 60, 100 and 221 items (10, 15, 30 s of audio) on
 # 8,000 to 31,000 real pairs, extended with an exponential tail. Below 60 items noise grows as 1 / sqrt(overlap);
 # above 221 the threshold stays, because related music and not chance makes the tail there.
@@ -159,18 +166,7 @@ def _anchors_by_track(verified: Candidates) -> list[tuple[int, NDArray[np.int64]
 def _match(
     items: NDArray[np.uint32], track: StoredFingerprint, anchors: NDArray[np.int64], *, selection_nats: float
 ) -> Match | None:
-    aligned = align_piecewise(items, track.items, anchors)
-    single = aligned.single
-    # Pieces first: they say what really matches. A weak match of a noisy clip shows only over the whole overlap.
-    best: PiecewiseAlignment | None = None
-    by_pieces = min_correlation(aligned.overlap_items, selection_nats=aligned.selection_nats + selection_nats)
-    every_piece = items.size >= _MIN_ITEMS_FOR_MEAN and aligned.mean_correlation >= _MIN_MEAN_CORRELATION
-    if aligned.segments and (aligned.correlation >= by_pieces or every_piece):
-        best = aligned
-    elif single is not None and single.correlation >= min_correlation(
-        single.overlap_items, selection_nats=selection_nats
-    ):
-        best = single
+    best = _best_alignment(items, track.items, anchors, selection_nats=selection_nats)
     if best is None:
         return None
     longest = max(best.segments, key=lambda segment: segment.n_items)
@@ -187,3 +183,27 @@ def _match(
         track_coverage=best.track_coverage,
         segments=best.segments,
     )
+
+
+def _best_alignment(
+    items: NDArray[np.uint32], track_items: NDArray[np.uint32], anchors: NDArray[np.int64], *, selection_nats: float
+) -> PiecewiseAlignment | None:
+    """Return the first of three ways to lay the query over the track by which it matches; None if it does not."""
+
+    def is_match(alignment: PiecewiseAlignment) -> bool:
+        nats = alignment.selection_nats + selection_nats
+        return alignment.correlation >= min_correlation(alignment.overlap_items, selection_nats=nats)
+
+    # Pieces first: they say what really matches. A weak match of a noisy clip shows only over the whole overlap.
+    aligned = align_piecewise(items, track_items, anchors)
+    every_piece = items.size >= _MIN_ITEMS_FOR_MEAN and aligned.mean_correlation >= _MIN_MEAN_CORRELATION
+    if aligned.segments and (is_match(aligned) or every_piece):
+        return aligned
+    if aligned.single is not None and is_match(aligned.single):
+        return aligned.single
+    if items.size < 2 * PIECE_ITEMS:
+        drifting = [align_drifting(items, track_items, anchor) for anchor in anchors[:_MAX_DRIFTING].tolist()]
+        strongest = max(drifting, key=lambda alignment: alignment.correlation)
+        if is_match(strongest):
+            return strongest
+    return None
