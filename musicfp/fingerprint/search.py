@@ -25,7 +25,7 @@ from musicfp.fingerprint.model import Fingerprint
 from musicfp.fingerprint.postings import FingerprintKind, SearchableCatalogue
 from musicfp.fingerprint.verification import Match, min_correlation, verified_matches, window_edges
 
-SEARCH_VERSION = "2"
+SEARCH_VERSION = "3"
 DEFAULT_LIMIT = 10
 DEFAULT_BUDGET_MS = 2000.0
 _MAX_CANDIDATES = 200

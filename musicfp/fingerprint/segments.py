@@ -24,6 +24,8 @@ _MIN_PIECE_CORRELATION = 0.35
 # A piece at the edge of the track must overlap it this much to count.
 _MIN_PIECE_OVERLAP = 0.5
 _MAX_ANCHORS = 24
+# Neighbouring pieces of a slower copy overlap a little.
+_MAX_SHARE_USED = 0.5
 # Two offsets of neighbouring pieces that differ by no more are the same alignment, drifting.
 _MAX_DRIFT_ITEMS = 1
 # What a change of offset between neighbouring pieces must gain in correlation. Music repeats itself: without a price
@@ -100,7 +102,7 @@ def align_piecewise(
     segments = _join(edges, correlation, chosen, offsets)
     chosen_correlation = correlation[np.arange(chosen.size), chosen]
     return replace(
-        _measure(query, track, _clip(segments, query.size, track.size)),
+        _measure(query, track, _each_stretch_once(_clip(segments, query.size, track.size), track.size)),
         selection_nats=_selection_nats(segments, n_choices=correlation.size),
         mean_correlation=float(chosen_correlation.mean()),
         single=_single(query, track, anchors),
@@ -249,6 +251,29 @@ def _clip(pieces: list[Segment], n_query: int, n_track: int) -> list[Segment]:
         )
         for piece in pieces
     ]
+
+
+def _each_stretch_once(pieces: list[Segment], n_track: int) -> list[Segment]:
+    """Drop pieces that lie where others lie already, those of the shorter unbroken chain.
+
+    Music that repeats itself matches a part of itself over and over; three minutes of a loop are not the same recording
+    as one minute of it.
+    """
+    chains: list[list[Segment]] = []
+    for piece in pieces:
+        if chains and abs(piece.offset_items - chains[-1][-1].offset_items) <= _MAX_DRIFT_ITEMS:
+            chains[-1].append(piece)
+        else:
+            chains.append([piece])
+    is_used = np.zeros(n_track, dtype=np.bool_)
+    kept = []
+    for chain in sorted(chains, key=lambda chain: -sum(piece.n_items for piece in chain)):
+        for piece in chain:
+            there = slice(piece.query_start + piece.offset_items, piece.query_stop + piece.offset_items)
+            if piece.n_items > 0 and is_used[there].mean() <= _MAX_SHARE_USED:
+                is_used[there] = True
+                kept.append(piece)
+    return sorted(kept, key=lambda piece: piece.query_start)
 
 
 def _single(query: NDArray[np.uint32], track: NDArray[np.uint32], anchors: NDArray[np.int64]) -> PiecewiseAlignment:

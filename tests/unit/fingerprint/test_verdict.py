@@ -196,3 +196,14 @@ def test_what_cannot_be_compared_is_accepted_with_that_reason(corpus, items: NDA
     assert verdict.outcome is DedupeOutcome.UNIQUE
     assert words in verdict.reason
     assert "identical file" in verdict.reason
+
+
+def test_a_loop_played_three_times_contains_the_loop_and_is_not_the_same(random_items, flip_bits) -> None:
+    loop = random_items(61, 480)
+    corpus = FingerprintCorpus()
+    corpus.add("loop", Fingerprint.of_items(loop))
+    verdict = judged(np.concatenate([flip_bits(loop, 0.03, seed=seed) for seed in range(3)]), corpus)
+    assert verdict.relation is MatchRelation.CONTAINS
+    assert verdict.match is not None
+    assert verdict.match.query_coverage == pytest.approx(1 / 3, abs=0.03)
+    assert verdict.outcome is DedupeOutcome.UNIQUE
