@@ -68,31 +68,6 @@ def conclude(session: Session, submission: SubmissionRow, status: str, verdict: 
     submissions.decide(session, submission, status)
 
 
-def fingerprints_after(
-    session: Session, ordinal: int, *, limit: int, kind: str = FULL_FINGERPRINT
-) -> list[tuple[int, FingerprintRow]]:
-    """Return (ordinal, fingerprint) of tracks accepted after the one with this ordinal, in order."""
-    rows = session.exec(
-        select(TrackRow.ordinal, FingerprintRow)
-        .join(FingerprintRow, col(FingerprintRow.track_id) == col(TrackRow.id))
-        .where(col(TrackRow.ordinal) > ordinal, FingerprintRow.kind == kind)
-        .order_by(col(TrackRow.ordinal))
-        .limit(limit)
-    )
-    return [(row_ordinal or 0, fingerprint) for row_ordinal, fingerprint in rows]
-
-
-def count_fingerprints(session: Session) -> int:
-    """Return how many tracks have a whole-track fingerprint."""
-    query = select(func.count()).select_from(FingerprintRow).where(FingerprintRow.kind == FULL_FINGERPRINT)
-    return session.exec(query).one()
-
-
-def fingerprinted_ids(session: Session) -> set[str]:
-    """Return the ids of the tracks that have a whole-track fingerprint."""
-    return set(session.exec(select(FingerprintRow.track_id).where(FingerprintRow.kind == FULL_FINGERPRINT)).all())
-
-
 def existing_ids(session: Session) -> set[str]:
     """Return the ids of all tracks."""
     return set(session.exec(select(TrackRow.id)).all())

@@ -102,7 +102,6 @@ def test_an_ordinal_is_never_given_twice(database: Database) -> None:
     accept_track(database, 4)
     with database.read() as session:
         assert acceptance.newest_ordinal(session) == highest + 1
-        assert [row.track_id for _, row in acceptance.fingerprints_after(session, highest, limit=9)] == [seed_id(4)]
 
 
 def test_a_deleted_track_takes_its_parts_with_it(database: Database) -> None:
@@ -137,21 +136,6 @@ def test_a_repeated_conclusion_replaces_the_verdict(database: Database) -> None:
             acceptance.conclude(session, row, status, verdict_of(submission_id, status))
     with database.read() as session:
         assert [row.outcome for row in session.exec(select(VerdictRow)).all()] == ["DUPLICATE"]
-
-
-def test_fingerprints_come_in_order_of_acceptance_page_by_page(database: Database) -> None:
-    """Reading on behind the last ordinal misses none and repeats none."""
-    for number in (5, 2, 9):
-        accept_track(database, number)
-    seen, ordinal = [], 0
-    while True:
-        with database.read() as session:
-            page = acceptance.fingerprints_after(session, ordinal, limit=2)
-        if not page:
-            break
-        seen += [row.track_id for _, row in page]
-        ordinal = page[-1][0]
-    assert seen == [seed_id(5), seed_id(2), seed_id(9)]
 
 
 def test_titles_are_those_of_the_tracks_asked_for(database: Database) -> None:
