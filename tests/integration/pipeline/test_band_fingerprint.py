@@ -22,26 +22,10 @@ from musicfp.fingerprint.probes import indexed_terms
 from musicfp.pipeline import transcoding
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.transcoding import transcode_batch
-from musicfp.pipeline.versions import BAND_FINGERPRINT, transcode_versions
+from musicfp.pipeline.versions import BAND_FINGERPRINT
+from tests.support.crashes import Killed, kill
 from tests.support.ingesting import ingest_all
 from tests.support.songs import SongFolder
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing catches it."""
-
-
-def _kill(*_: object, **__: object) -> None:
-    raise Killed
-
-
-@pytest.fixture
-def versions(stage: StageContext) -> Mapping[str, str]:
-    """The transcode stage's assets, known to the catalogue."""
-    found = transcode_versions(stage.settings)
-    with stage.database.exclusive() as session:
-        derivations.bring_up_to_date(session, found)
-    return found
 
 
 def _accepted(stage: StageContext, path: Path) -> str:
@@ -162,7 +146,7 @@ def test_a_crash_before_the_end_leaves_neither_fingerprint_nor_terms(
     track_id = _accepted(stage, songs.song(1))
     wanted = {BAND_FINGERPRINT: versions[BAND_FINGERPRINT]}
     with monkeypatch.context() as patched:
-        patched.setattr(derivations, "mark_done", _kill)
+        patched.setattr(derivations, "mark_done", kill)
         with pytest.raises(Killed):
             list(transcode_batch(stage, [track_id], wanted))
     with stage.database.read() as session:

@@ -18,29 +18,13 @@ from musicfp.pipeline.analysis import analyse_batch
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.derived_tracks import MAX_ATTEMPTS, AskedTrack
 from musicfp.pipeline.transcoding import MAX_BIT_ERROR_RATE, transcode_batch
-from musicfp.pipeline.versions import BAND_FINGERPRINT, SOURCE_AUDIO, feature_versions, transcode_versions
+from musicfp.pipeline.versions import BAND_FINGERPRINT, SOURCE_AUDIO, feature_versions
 from musicfp.store.objects import ObjectStore
+from tests.support.crashes import Killed, kill
 from tests.support.ingesting import ingest_all, keys_in
 from tests.support.songs import SongFolder
 
 CHEAP_FEATURES = ("feature_duration", "feature_loudness")
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing catches it."""
-
-
-def _kill(*_: object, **__: object) -> None:
-    raise Killed
-
-
-@pytest.fixture
-def versions(stage: StageContext) -> Mapping[str, str]:
-    """The transcode stage's assets, known to the catalogue."""
-    found = transcode_versions(stage.settings)
-    with stage.database.exclusive() as session:
-        derivations.bring_up_to_date(session, found)
-    return found
 
 
 @pytest.fixture
@@ -164,7 +148,7 @@ def test_what_is_made_already_is_told_and_not_made_again(
     assert repeated.versions == some
     assert repeated.transcodes["transcode_mp3_128"].sha256 == before.transcodes["transcode_mp3_128"].sha256
     assert set(made.transcodes) == {"transcode_opus_96"}
-    monkeypatch.setattr(ObjectStore, "download", _kill)
+    monkeypatch.setattr(ObjectStore, "download", kill)
     assert [each.repeated for each in transcode_batch(stage, [track_id], more)] == [True]
 
 
@@ -199,7 +183,7 @@ def test_a_crash_while_transcoding_leaves_what_the_next_run_finishes(
     (track_id,) = _accepted(stage, songs.song(1))
     wanted = {asset: versions[asset] for asset in ("transcode_mp3_128", "transcode_opus_96")}
     with monkeypatch.context() as patched:
-        patched.setattr(owner, name, _kill)
+        patched.setattr(owner, name, kill)
         with pytest.raises(Killed):
             list(transcode_batch(stage, [track_id], wanted))
     assert {_states(stage, track_id)[asset].status for asset in wanted} == {"PENDING"}
@@ -239,7 +223,7 @@ def test_features_that_are_there_are_told_from_the_catalogue(
     """The same values, without a download or a worker."""
     (track_id,) = _accepted(stage, songs.song(1))
     (before,) = analyse_batch(stage, [track_id], features)
-    monkeypatch.setattr(ObjectStore, "download", _kill)
+    monkeypatch.setattr(ObjectStore, "download", kill)
     (again,) = analyse_batch(stage, [track_id], features)
     assert again.repeated
     assert {asset: sorted(map(repr, values)) for asset, values in again.values.items()} == {

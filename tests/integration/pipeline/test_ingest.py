@@ -15,6 +15,7 @@ from musicfp.pipeline.inspection import InspectionPool
 from musicfp.pipeline.reviews import retry_submission
 from musicfp.pipeline.versions import DEDUPE_VERDICT, INGEST_ASSET_VERSIONS
 from musicfp.store.objects import ObjectStore
+from tests.support.crashes import Killed, kill
 from tests.support.ingesting import (
     discover_all,
     drop,
@@ -27,14 +28,6 @@ from tests.support.ingesting import (
     verdict_of,
 )
 from tests.support.songs import SongFolder
-
-
-class Killed(BaseException):
-    """Stands for kill -9: nothing catches it."""
-
-
-def _kill(*_: object, **__: object) -> None:
-    raise Killed
 
 
 def _n_tracks(stage: StageContext) -> int:
@@ -201,7 +194,7 @@ def test_a_repeated_batch_does_nothing_twice_and_tells_what_was_decided(
     submission_ids = upload_and_discover(stage, songs.song(1), songs.other_codec(1), songs.short())
     before = list(ingest_batch(stage, submission_ids))
     verdicts = [verdict_of(stage, each).decided_at for each in submission_ids[:2]]
-    monkeypatch.setattr(ObjectStore, "download", _kill)
+    monkeypatch.setattr(ObjectStore, "download", kill)
     again = list(ingest_batch(stage, [*submission_ids, "0" * 26]))
     assert [each.submission.status for each in again] == [each.submission.status for each in before]
     assert [each.problems for each in again] == [each.problems for each in before]
@@ -259,7 +252,7 @@ def test_a_crash_leaves_a_state_from_which_the_next_run_finishes(
         forget_decided_objects(stage)
 
     with monkeypatch.context() as patched:
-        patched.setattr(*CRASHES[where], _kill)
+        patched.setattr(*CRASHES[where], kill)
         with pytest.raises(Killed):
             run()
     run()
