@@ -38,7 +38,7 @@ class Tier(StrEnum):
     THOROUGH = "thorough"
     """Many likely terms, also with stationary noise taken off; two flips if there are no samples."""
     RATES = "rates"
-    """Up to a semitone higher and lower in steps of a third, with and without the speed. Needs samples."""
+    """Up to a semitone higher and lower in steps of up to a third, with and without the speed. Needs samples."""
     EXHAUSTIVE = "exhaustive"
     """Every alignment with every track, in small catalogues."""
 
@@ -94,11 +94,15 @@ def listenings(query: Query, tier: Tier) -> Iterator[Listening]:
             yield _guessed(FingerprintKind.FULL, without_stationary_noise(query.power), per_item=512)
             yield _guessed(FingerprintKind.BAND, query.power, per_item=512)
         case Tier.RATES if query.samples is not None:
-            for thirds in (1, -1, 2, -2, 3, -3):
-                pitch = _SEMITONE ** (thirds / 3)
-                for speed in (pitch, 1.0):  # a record played faster, and a song transposed
-                    power = power_spectra(query.samples, pitch=pitch, speed=speed)
-                    yield _guessed(FingerprintKind.FULL, power, per_item=64)
+            for sixths in (1, -1, 2, -2, 4, -4, 6, -6):
+                factor = _SEMITONE ** (sixths / 6)
+                # A record played faster.
+                power = power_spectra(query.samples, pitch=factor, speed=factor)
+                yield _guessed(FingerprintKind.FULL, power, per_item=64)
+                # A song transposed. What transposes smears the bass, which the band leaves out.
+                if abs(sixths) > 1:
+                    power = power_spectra(query.samples, pitch=factor)
+                    yield _guessed(FingerprintKind.BAND, power, per_item=64)
         case _:
             return
 
