@@ -17,19 +17,21 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlalchemy import insert, text
+from sqlalchemy import insert, text, update
 
 from eval.distractors import pool_of, synthetic_catalogue
 from eval.music import fetched, load_music
 from musicfp.catalog import index_upkeep, migrate, terms
 from musicfp.catalog.engine import Database
 from musicfp.catalog.searchable import DatabaseCatalogue
-from musicfp.catalog.tables import FingerprintRow, SubmissionRow, Table, TrackRow
+from musicfp.catalog.tables import FingerprintRevisionRow, FingerprintRow, SubmissionRow, Table, TrackRow
 from musicfp.fingerprint.postings import FingerprintKind
 from musicfp.fingerprint.probes import TERM_BITS, terms_of
 from tests.support.postgres import fresh_database, running_postgres
 
 Items = NDArray[np.uint32]
+Fingerprints = Items | tuple[Items, ...]
+Values = dict[str, object]
 
 _ITEMS_PER_TRACK = 948
 _QUERY_ITEMS = 80
@@ -63,21 +65,21 @@ def measure(name: str, url: str, tracks: Sequence[Items]) -> None:
     database = Database(url)
     migrate.upgrade(database)
     n_bulk = len(tracks) - _N_SINGLE
-    _store_tracks(database, tracks[:n_bulk])
+    store_tracks(database, tracks[:n_bulk])
     print(f"{name}, {n_bulk} tracks of {_ITEMS_PER_TRACK} items")
-    with _timed() as took:
+    with timed() as took:
         index_upkeep.rebuild(database, progress=lambda _done, _all: None)
     print(f"  built in bulk          {n_bulk / took[0]:8.0f} tracks/s")
     _print_size(database, n_bulk)
-    with _timed() as took, database.snapshot() as session:
+    with timed() as took, database.snapshot() as session:
         report = index_upkeep.verify(session)
     print(f"  verified               {took[0]:8.2f} s, {len(report.differences)} differences")
-    with _timed() as took, database.read() as session:
+    with timed() as took, database.read() as session:
         index_upkeep.spot_check(session)
     print(f"  spot check             {took[0] * 1e3:8.1f} ms")
     _print_lookups(database, tracks[:n_bulk])
-    singles = _times(lambda number: _add_one(database, n_bulk + 1 + number, tracks[n_bulk + number]), _N_SINGLE)
-    print(f"  one track, committed   {_percentiles(singles)}")
+    singles = times(lambda number: _add_one(database, n_bulk + 1 + number, tracks[n_bulk + number]), _N_SINGLE)
+    print(f"  one track, committed   {percentiles(singles)}")
     _print_size(database, len(tracks))
     database.close()
 
@@ -97,7 +99,7 @@ def _print_size(database: Database, n_tracks: int) -> None:
 def _print_lookups(database: Database, tracks: Sequence[Items]) -> None:
     rng = np.random.default_rng(2)
     for n_bits in (0, 6, 8):
-        queries = [_guesses(tracks, n_bits=n_bits, rng=rng) for _ in range(_N_QUERIES)]
+        queries = [guesses(tracks, n_bits=n_bits, rng=rng) for _ in range(_N_QUERIES)]
         n_found: list[int] = []
 
         def look_up(number: int, queries: list[Items] = queries, n_found: list[int] = n_found) -> None:
@@ -105,12 +107,12 @@ def _print_lookups(database: Database, tracks: Sequence[Items]) -> None:
                 n_found.append(DatabaseCatalogue(session).lookup(queries[number], kind=_FULL).probe.size)
 
         look_up(0)
-        times = _times(look_up, _N_QUERIES)
+        took = times(look_up, _N_QUERIES)
         n_terms = _QUERY_ITEMS << n_bits
-        print(f"  look up {n_terms:6} terms   {_percentiles(times)}; {np.median(n_found):.0f} postings")
+        print(f"  look up {n_terms:6} terms   {percentiles(took)}; {np.median(n_found):.0f} postings")
 
 
-def _guesses(tracks: Sequence[Items], *, n_bits: int, rng: np.random.Generator) -> Items:
+def guesses(tracks: Sequence[Items], *, n_bits: int, rng: np.random.Generator) -> Items:
     """Return the terms of a part of a track, a tenth of the bits wrong, with `n_bits` of each flipped in all ways."""
     items = tracks[int(rng.integers(len(tracks)))]
     first = int(rng.integers(items.size - _QUERY_ITEMS))
@@ -127,17 +129,24 @@ def _add_one(database: Database, ordinal: int, items: Items) -> None:
         terms.add(session, ordinal, items, kind=_FULL)
 
 
-def _store_tracks(database: Database, tracks: Sequence[Items]) -> None:
-    """Store tracks with their fingerprints but without postings."""
+def store_tracks(database: Database, tracks: Sequence[Fingerprints], *, first_ordinal: int = 1) -> None:
+    """Store tracks with their fingerprints, of each the full one or the full one and that of the band; no postings."""
     tables = [Table.metadata.tables[name] for name in ("submission", "track", "fingerprint")]
     for first in range(0, len(tracks), 1000):
-        rows = [_rows(first + 1 + n, items) for n, items in enumerate(tracks[first : first + 1000])]
+        of_tables: tuple[list[Values], list[Values], list[Values]] = ([], [], [])
+        for ordinal, items in enumerate(tracks[first : first + 1000], first_ordinal + first):
+            submission, track = _track_values(ordinal)
+            of_tables[0].append(submission)
+            of_tables[1].append(track)
+            of_tables[2].extend(_fingerprint_values(ordinal, items if isinstance(items, tuple) else (items,)))
         with database.write() as session:
-            for number, table in enumerate(tables):
-                session.connection().execute(insert(table), [row[number] for row in rows])
+            for table, rows in zip(tables, of_tables, strict=True):
+                session.connection().execute(insert(table), rows)
+            newest = of_tables[2][-1]["revision"]
+            session.connection().execute(update(FingerprintRevisionRow).values(newest=newest))
 
 
-def _rows(ordinal: int, items: Items) -> tuple[dict[str, object], dict[str, object], dict[str, object]]:
+def _track_values(ordinal: int) -> tuple[Values, Values]:
     track_id = f"{ordinal:026d}"
     submission = SubmissionRow(id=track_id, status="ACCEPTED", filename="a", object_key=track_id, created_at=_NOW)
     track = TrackRow(
@@ -155,37 +164,46 @@ def _rows(ordinal: int, items: Items) -> tuple[dict[str, object], dict[str, obje
         n_channels=2,
         accepted_at=_NOW,
     )
-    fingerprint = FingerprintRow(
-        track_id=track_id,
-        kind=_FULL,
-        version="1",
-        algorithm=1,
-        item_duration_s=0.1238,
-        audio_duration_s=120.0,
-        n_items=items.size,
-        sub_fingerprints=items.astype("<u4").tobytes(),
-    )
-    return submission.model_dump(), track.model_dump(), fingerprint.model_dump()
+    return submission.model_dump(), track.model_dump()
 
 
-def _times(action: Callable[[int], None], n: int) -> list[float]:
-    times = []
+def _fingerprint_values(ordinal: int, items_by_kind: Sequence[Items]) -> Iterator[Values]:
+    for number, (kind, items) in enumerate(zip(FingerprintKind, items_by_kind, strict=False), 1):
+        row = FingerprintRow(
+            track_id=f"{ordinal:026d}",
+            kind=kind,
+            version="1",
+            algorithm=1,
+            item_duration_s=0.1238,
+            audio_duration_s=120.0,
+            n_items=items.size,
+            sub_fingerprints=items.astype("<u4").tobytes(),
+            revision=(ordinal - 1) * len(items_by_kind) + number,
+        )
+        yield row.model_dump()
+
+
+def times(action: Callable[[int], None], n: int) -> list[float]:
+    """Return how long each of `n` calls takes, in seconds."""
+    found = []
     for number in range(n):
-        with _timed() as took:
+        with timed() as took:
             action(number)
-        times.append(took[0])
-    return times
+        found.append(took[0])
+    return found
 
 
 @contextmanager
-def _timed() -> Iterator[list[float]]:
+def timed() -> Iterator[list[float]]:
+    """Yield a list that has the seconds that the block took when it is done."""
     took: list[float] = []
     began = time.perf_counter()
     yield took
     took.append(time.perf_counter() - began)
 
 
-def _percentiles(times_s: Sequence[float]) -> str:
+def percentiles(times_s: Sequence[float]) -> str:
+    """Return the median and the 95th percentile as text, in ms."""
     p50, p95 = np.percentile(times_s, [50, 95]) * 1e3
     return f"{p50:8.1f} ms p50, {p95:.1f} ms p95"
 

@@ -4,7 +4,7 @@ What belongs here: all that the evaluation knows of how musicfp searches. What d
 """
 
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,11 +15,31 @@ from eval.fingerprints import fingerprint_of
 from eval.music import Track
 from eval.recognisers import DISTRACTOR, Answer, Reply
 from musicfp.fingerprint.band import band_fingerprint
+from musicfp.fingerprint.calibration import DEFAULT_MIN_SCORE
 from musicfp.fingerprint.corpus import FingerprintCorpus
 from musicfp.fingerprint.listening import Query
 from musicfp.fingerprint.model import Fingerprint
-from musicfp.fingerprint.postings import FingerprintKind
+from musicfp.fingerprint.postings import FingerprintKind, SearchableCatalogue
 from musicfp.fingerprint.search import search
+
+
+def answers_of(
+    query: Query, catalogue: SearchableCatalogue, *, names: Mapping[str, str] | None = None
+) -> tuple[Answer, ...]:
+    """Ask the product for everything it can name, and tell what of that it would answer by itself.
+
+    `names` are what the evaluation calls the tracks, by the catalogue's ids, where it calls them otherwise.
+    """
+    matches = search(query, catalogue, min_score=0.0).matches
+    return tuple(
+        Answer(
+            (names or {}).get(match.track_id, match.track_id),
+            match.score,
+            match.offset_s,
+            is_accepted=match.score >= DEFAULT_MIN_SCORE,
+        )
+        for match in matches
+    )
 
 
 @dataclass
@@ -44,15 +64,11 @@ class MusicfpByFingerprint:
         """Search."""
         query = Query(fingerprint_of(np.load(clip)))
         began = time.perf_counter()
-        answers = self._answers(query)
+        answers = answers_of(query, self.corpus)
         return Reply(answers, (time.perf_counter() - began) * 1000)
 
     def close(self) -> None:
         """Nothing was started."""
-
-    def _answers(self, query: Query) -> tuple[Answer, ...]:
-        matches = search(query, self.corpus).matches
-        return tuple(Answer(match.track_id, match.score, match.offset_s, is_accepted=True) for match in matches)
 
 
 @dataclass
@@ -65,5 +81,5 @@ class MusicfpByAudio(MusicfpByFingerprint):
         """Fingerprint and search."""
         samples = np.load(clip)
         began = time.perf_counter()
-        answers = self._answers(Query(fingerprint_of(samples), samples))
+        answers = answers_of(Query(fingerprint_of(samples), samples), self.corpus)
         return Reply(answers, (time.perf_counter() - began) * 1000)

@@ -14,6 +14,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
+from musicfp.catalog.engine import utc_now
+from musicfp.pipeline.shared_index import IndexStatus
+
 if TYPE_CHECKING:
     from graphql_api.context import RequestContext
 
@@ -53,8 +56,30 @@ class Metrics:
             buckets=_CANDIDATES,
             registry=self.registry,
         )
+        self.search_index_lag = Gauge(
+            "musicfp_search_index_lag_fingerprints",
+            "Fingerprints that are newer than the newest build of the search accelerator.",
+            registry=self.registry,
+        )
+        self.search_index_age = Gauge(
+            "musicfp_search_index_build_age_seconds",
+            "Age of the newest build of the search accelerator; -1 without one.",
+            registry=self.registry,
+        )
+        self.search_index_is_open = Gauge(
+            "musicfp_search_index_open",
+            "1 if this process searches with the newest build, 0 if with an older one or the database alone.",
+            registry=self.registry,
+        )
         self.catalogue_tracks = Gauge("musicfp_catalogue_tracks", "Accepted tracks.", registry=self.registry)
         self.submissions = Gauge("musicfp_submissions", "Submissions by status.", ["status"], registry=self.registry)
+
+    def indexed(self, status: IndexStatus) -> None:
+        """Take over how the search accelerator stands."""
+        age_s = (utc_now() - status.created_at).total_seconds() if status.created_at else -1.0
+        self.search_index_lag.set(status.lag_fingerprints)
+        self.search_index_age.set(age_s)
+        self.search_index_is_open.set(status.build_id is not None and status.open_build_id == status.build_id)
 
     @contextmanager
     def timed(self, operation: str) -> Iterator[None]:

@@ -12,6 +12,7 @@ from graphql_api.workers import Workers
 from musicfp.catalog.engine import Database
 from musicfp.features.registry import FeatureDefinition, load_builtin
 from musicfp.pipeline.recognition import Identification, Recogniser
+from musicfp.pipeline.shared_index import SharedIndex
 from musicfp.pipeline.uploads import UploadTicket, request_upload
 from musicfp.settings import Settings
 from musicfp.store.objects import ObjectStore, open_store
@@ -25,7 +26,8 @@ class Services:
     ) -> None:
         self.settings = settings
         self.database = database or Database(settings.database_url)
-        self.recogniser = Recogniser(self.database, max_duration_s=settings.max_duration_s)
+        self.search_index = SharedIndex(self.database, settings, store=lambda: self.store)
+        self.recogniser = Recogniser(self.database, max_duration_s=settings.max_duration_s, index=self.search_index)
         self.workers = Workers()
         self.metrics = Metrics()
         self._given_store = store
@@ -61,7 +63,8 @@ class Services:
         return self._counted(found)
 
     def close(self) -> None:
-        """Close the database's connections."""
+        """Close the search index and the database's connections."""
+        self.search_index.close()
         self.database.close()
 
     def _counted(self, found: Identification) -> Identification:

@@ -15,6 +15,8 @@
         ├── DatabaseUnavailable   the database did not answer
         ├── ObjectChanged         the object is not the one that was looked at before
         ├── WorkerLost            a child process crashed, hung or ran out of memory
+        ├── IndexFileUnusable     a file of the search index is damaged; searches go on without it
+        ├── IndexOutdated         another build of the search index was finished meanwhile
         └── StackFailed           `musicfp up` could not start its parts or keep them running
 
 A message says what was attempted, what was found and what to do. Dagster maps PermanentError to "do not retry";
@@ -138,3 +140,15 @@ class StackFailed(RetryableError):
     """`musicfp up` could not start its parts or keep them running; the message says which one and why."""
 
     code = "stack_failed"
+
+
+class IndexOutdated(RetryableError):
+    """Another build of the search index was finished while this one was made, so this one is not used."""
+
+    code = "index_outdated"
+
+
+class IndexFileUnusable(RetryableError):
+    """A file of the search index is damaged or none; the message names it. Searches go on without it."""
+
+    code = "index_file_unusable"

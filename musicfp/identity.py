@@ -15,6 +15,7 @@ _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 SUBMISSION_PREFIX = "submissions/"
 # Read to find out whether a store keeps objects; its content is its key. Never in the submission bucket.
 PROBE_KEY = "probes/musicfp"
+INDEX_SEGMENT_PREFIX = "search-index/"
 
 
 def new_id() -> str:
@@ -54,3 +55,8 @@ def source_key(source_sha256: str, extension: str) -> str:
 def transcode_key(track_id: str, profile: str, transcode_sha256: str, extension: str) -> str:
     """Return the content-addressed key of a transcode: a re-made transcode never overwrites one being served."""
     return f"transcodes/{track_id}/{profile}-{transcode_sha256[:16]}.{extension}"
+
+
+def index_segment_key(segment_sha256: str) -> str:
+    """Return the content-addressed key of a file of the search index in the transcode bucket."""
+    return f"{INDEX_SEGMENT_PREFIX}{segment_sha256}.segment"

@@ -46,6 +46,7 @@ class Settings:
     workers: int
     ingest_batch_tracks: int
     derive_batch_tracks: int
+    search_index_min_tracks: int
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] | None = None) -> "Settings":
@@ -92,6 +93,7 @@ class Settings:
             workers=env.integer("MUSICFP_WORKERS", os.cpu_count() or 1, low=1, high=256),
             ingest_batch_tracks=env.integer("MUSICFP_INGEST_BATCH_TRACKS", 100, low=1, high=500),
             derive_batch_tracks=env.integer("MUSICFP_DERIVE_BATCH_TRACKS", 60, low=1, high=500),
+            search_index_min_tracks=env.integer("MUSICFP_SEARCH_INDEX_MIN_TRACKS", 20_000, low=0, high=1 << 31),
         )
 
     @property
@@ -103,6 +105,11 @@ class Settings:
     def scratch_path(self) -> Path:
         """Directory for files that live no longer than one batch."""
         return self.home / "scratch"
+
+    @property
+    def search_index_path(self) -> Path:
+        """Directory of the search index's files, copies of those in the object store, shared by all processes."""
+        return self.home / "search-index"
 
 
 class _Environment:

@@ -11,15 +11,23 @@ from musicfp.pipeline.versions import INGEST_ASSET_VERSIONS, feature_versions, t
 from musicfp.settings import Settings
 from musicfp_assets.assets.features import build_features
 from musicfp_assets.assets.ingest import ingest, submission
+from musicfp_assets.assets.recognition_quality import (
+    recognition_quality,
+    recognition_quality_job,
+    recognition_quality_schedule,
+)
+from musicfp_assets.assets.search_index import SEARCH_INDEX, search_index, search_index_answers
 from musicfp_assets.assets.transcodes import build_transcodes
 from musicfp_assets.housekeeping import expiry_job, expiry_schedule
 from musicfp_assets.resources import MusicfpResource
 from musicfp_assets.sensors.derive import build_derive_sensor, build_retry_sensor
+from musicfp_assets.sensors.search_index import build_search_index_sensor
 from musicfp_assets.sensors.submissions import build_submission_sensor
 
 INGEST_JOB = "ingest_job"
 TRANSCODE_JOB = "transcode_job"
 FEATURE_JOB = "feature_job"
+SEARCH_INDEX_JOB = "search_index_job"
 
 
 def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
@@ -29,19 +37,29 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
     ingest_job = _job(INGEST_JOB, list(INGEST_ASSET_VERSIONS), "Decide a batch of submissions.")
     transcode_job = _job(TRANSCODE_JOB, list(of_transcodes), "Transcode a batch of tracks.")
     feature_job = _job(FEATURE_JOB, list(of_features), "Analyse a batch of tracks.")
+    search_index_job = _job(SEARCH_INDEX_JOB, [SEARCH_INDEX], "Build the search accelerator.")
     derive_sensor = partial(
         build_derive_sensor, all_versions=all_versions, max_tracks=settings.derive_batch_tracks, fed_by=INGEST_JOB
     )
     return dg.Definitions(
-        assets=[submission, ingest, build_transcodes(settings), build_features(settings, registry)],
-        jobs=[ingest_job, transcode_job, feature_job, expiry_job],
+        assets=[
+            submission,
+            ingest,
+            build_transcodes(settings),
+            build_features(settings, registry),
+            search_index,
+            recognition_quality,
+        ],
+        asset_checks=[search_index_answers],
+        jobs=[ingest_job, transcode_job, feature_job, search_index_job, recognition_quality_job, expiry_job],
         sensors=[
             build_submission_sensor(ingest_job),
             derive_sensor("transcode_sensor", transcode_job, stage_versions=of_transcodes),
             derive_sensor("feature_sensor", feature_job, stage_versions=of_features),
             build_retry_sensor(),
+            build_search_index_sensor(search_index_job),
         ],
-        schedules=[expiry_schedule],
+        schedules=[expiry_schedule, recognition_quality_schedule],
         resources={"musicfp": MusicfpResource()},
         executor=dg.in_process_executor,  # a stage brings its own processes; one per step would only cost start-up time
     )

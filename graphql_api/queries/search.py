@@ -10,6 +10,12 @@ from graphql_api.fields import resolved
 from graphql_api.limits import MAX_SEARCH_MATCHES
 from graphql_api.types.outcomes import SearchByFingerprintResult, SearchMatches
 from graphql_api.types.tracks import matches_found
+from musicfp.fingerprint.calibration import DEFAULT_MIN_SCORE
+
+_MIN_SCORE = (
+    f"Leave out lower scores, 0 to 1. By default {DEFAULT_MIN_SCORE:.2f}: music that is not in the catalogue gets an "
+    "answer once in 200 queries at most, however many tracks there are. Less also yields weaker matches."
+)
 
 
 @resolved("Tracks that hold the audio of a fingerprint, of a clip or of a whole recording.")
@@ -17,7 +23,7 @@ async def search_by_fingerprint(
     info: Info,
     fingerprint: Annotated[str, strawberry.argument(description="Compressed Chromaprint text, as `fpcalc` prints it.")],
     limit: Annotated[int, strawberry.argument(description="Most matches to return, 1 to 100.")] = 10,
-    min_score: Annotated[float | None, strawberry.argument(description="Leave out lower scores, 0 to 1.")] = None,
+    min_score: Annotated[float | None, strawberry.argument(description=_MIN_SCORE)] = None,
 ) -> SearchByFingerprintResult:
     """Search in a thread."""
     check_search(limit=limit, min_score=min_score)

@@ -18,6 +18,7 @@ from musicfp.catalog.migrate import schema_is_current
 from musicfp.catalog.searchable import DatabaseCatalogue
 from musicfp.catalog.tables import SUBMISSION_STATUSES
 from musicfp.fingerprint.postings import FingerprintKind
+from musicfp.pipeline.shared_index import IndexStatus
 from musicfp.store.buckets import missing_buckets
 from musicfp.store.probe import make_probe_client, require_objects
 
@@ -41,6 +42,7 @@ class Readiness:
         self._services = services
         self._asking = anyio.Lock()
         self._kept: dict[str, str | None] = {}
+        self.search_index: IndexStatus | None = None
         self._keep_until_s = 0.0
         self._store_client: S3Client | None = None
 
@@ -94,11 +96,15 @@ class Readiness:
         return None if is_current else "migrations are missing: run `musicfp db upgrade`"
 
     async def _search_index(self) -> str | None:
-        def ask() -> None:
+        """Ask the terms in the database, which always can answer; the accelerator is told of, and may be missing."""
+
+        def ask() -> IndexStatus:
             with self._services.database.read() as session:
                 DatabaseCatalogue(session).lookup(_ANY_TERM, kind=FingerprintKind.FULL)
+                return self._services.search_index.status(session)
 
-        await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
+        self.search_index = None
+        self.search_index = await anyio.to_thread.run_sync(ask, abandon_on_cancel=True)
         return None
 
     async def _dagster_daemon(self) -> str | None:
@@ -127,19 +133,37 @@ async def get_readyz(request: Request) -> Response:
         "ready": is_ready,
         "parts": {name: "ready" if found is None else found for name, found in problems.items()},
         "failing": [name for name, found in problems.items() if found is not None],
+        "searchIndex": _accelerator(request.app.state.readiness.search_index),
     }
     return JSONResponse(body, status_code=200 if is_ready else 503)
+
+
+def _accelerator(status: IndexStatus | None) -> dict[str, object] | None:
+    if status is None:
+        return None
+    return {
+        "build": status.build_id,
+        "watermark": status.watermark,
+        "lagFingerprints": status.lag_fingerprints,
+        "openBuild": status.open_build_id,
+        "problem": status.problem,
+    }
 
 
 async def get_metrics(request: Request) -> Response:
     """Answer all metrics in Prometheus' text form."""
     services: Services = request.app.state.services
 
-    def count() -> tuple[int, dict[str, int]]:
+    def count() -> tuple[int, dict[str, int], IndexStatus]:
         with services.database.read() as session:
-            return pages.count_tracks(session), pages.count_submissions_by_status(session)
+            return (
+                pages.count_tracks(session),
+                pages.count_submissions_by_status(session),
+                services.search_index.status(session),
+            )
 
-    n_tracks, by_status = await services.workers.database.run(count)
+    n_tracks, by_status, index = await services.workers.database.run(count)
+    services.metrics.indexed(index)
     services.metrics.catalogue_tracks.set(n_tracks)
     for status in SUBMISSION_STATUSES:
         services.metrics.submissions.labels(status).set(by_status.get(status, 0))

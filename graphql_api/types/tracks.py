@@ -139,7 +139,10 @@ class Match:
     """GraphQL view of a match found now, of a kept relation or of a verdict's evidence."""
 
     track: Track = strawberry.field(description="The matching track.")
-    score: float = strawberry.field(description="How well the matching parts agree, 0 to 1; unrelated music stays low.")
+    score: float = strawberry.field(
+        description="Probability that the match is right, 0 to 1, by how well and how long it agrees and how many "
+        "tracks were searched. Of a kept relation or verdict: as it was then."
+    )
     bit_error_rate: float = strawberry.field(
         description="Share of differing bits in them, 0 (same) to 0.5 (unrelated)."
     )

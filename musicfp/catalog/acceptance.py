@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from sqlalchemy import func
 from sqlmodel import Session, col, select
 
-from musicfp.catalog import submissions, terms
+from musicfp.catalog import revisions, submissions, terms
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import (
     DerivationRow,
@@ -55,6 +55,7 @@ def accept(session: Session, submission: SubmissionRow, accepted: AcceptedTrack,
         TrackTagRow(track_id=accepted.track.id, position=position, name=name, value=value)
         for position, (name, value) in enumerate(accepted.tags)
     )
+    accepted.fingerprint.revision = revisions.next_revision(session)
     session.add(accepted.fingerprint)
     _index(session, accepted)
     session.add_all(accepted.related)

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlmodel import Session
 
-from musicfp.catalog import terms
+from musicfp.catalog import revisions, terms
 from musicfp.catalog.tables import FingerprintRow, TrackRow
 from musicfp.fingerprint.model import Fingerprint
 from musicfp.fingerprint.postings import FingerprintKind
@@ -17,7 +17,10 @@ from musicfp.fingerprint.postings import FingerprintKind
 def store(
     session: Session, track: TrackRow, fingerprint: Fingerprint, *, kind: FingerprintKind, version: str
 ) -> FingerprintRow:
-    """Store a fingerprint of a track and its terms, in place of those of an earlier one; return the row."""
+    """Store a fingerprint of a track and its terms, in place of those of an earlier one; return the row.
+
+    In `Database.exclusive()`: whoever mends the index must not do so from the fingerprint that is being replaced.
+    """
     if track.ordinal is None:
         raise ValueError(f"track {track.id} was never stored, so it cannot get a fingerprint of kind {kind}")
     earlier = session.get(FingerprintRow, (track.id, kind.value))
@@ -33,6 +36,7 @@ def store(
             audio_duration_s=fingerprint.audio_duration_s,
             n_items=fingerprint.n_items,
             sub_fingerprints=fingerprint.to_bytes(),
+            revision=revisions.next_revision(session),
         )
     )
     terms.add(session, track.ordinal, fingerprint.sub_fingerprints, kind=kind)

@@ -95,6 +95,13 @@ def related(session: Session, track_ids: Sequence[str]) -> dict[str, list[Relate
     return _grouped(session.exec(query), lambda row: row.track_id)
 
 
+def related_either_way(session: Session, track_id: str) -> list[str]:
+    """Return the tracks that are related to this one, whichever of the two was accepted first."""
+    of_it = select(RelatedTrackRow.other_track_id).where(RelatedTrackRow.track_id == track_id)
+    to_it = select(RelatedTrackRow.track_id).where(RelatedTrackRow.other_track_id == track_id)
+    return [*session.exec(of_it), *session.exec(to_it)]
+
+
 def verdicts(session: Session, submission_ids: Sequence[str]) -> dict[str, VerdictRow]:
     """Return the verdict on each submission."""
     query = select(VerdictRow).where(col(VerdictRow.submission_id).in_(submission_ids))

@@ -14,12 +14,9 @@ from sqlmodel import Session, col, select
 from musicfp.catalog import bulk
 from musicfp.catalog import terms as layout
 from musicfp.catalog.tables import FingerprintRow, FingerprintTermRow, TrackRow
-from musicfp.fingerprint.postings import FingerprintKind, Postings, StoredFingerprint
+from musicfp.fingerprint.postings import FingerprintKind, Postings, StoredFingerprint, joined, postings_cap
 from musicfp.fingerprint.probes import TERM_STRIDE_ITEMS
 
-# A list longer than both is silence, a drone or a commonplace: slow to read, and it tells little.
-_MIN_CAP = 512
-_CAP_SHARE = 1 / 50_000
 _SAMPLED_TRACKS = 32
 
 
@@ -43,8 +40,8 @@ class DatabaseCatalogue:
         is read than shows that.
         """
         keys, key_of_probe = np.unique(layout.term_keys(terms, kind=kind), return_inverse=True)
-        found = self._postings_of(keys, cap=max(_MIN_CAP, int(self.n_postings(kind) * _CAP_SHARE)))
-        posting, probe = _join(np.searchsorted(keys, found[:, 0]), key_of_probe, n_keys=keys.size)
+        found = self._postings_of(keys, cap=postings_cap(self.n_postings(kind)))
+        posting, probe = joined(np.searchsorted(keys, found[:, 0]), key_of_probe, n_keys=keys.size)
         locs = found[posting, 1]
         return Postings(probe, layout.ordinals_of(locs), layout.positions_items_of(locs))
 
@@ -127,16 +124,3 @@ def evenly_spread_ordinals(session: Session, *, n: int) -> NDArray[np.int64]:
     if first is None:
         return np.zeros(0, dtype=np.int64)
     return np.unique(np.linspace(first, last, n).astype(np.int64))
-
-
-def _join(
-    key_of_posting: NDArray[np.int64], key_of_probe: NDArray[np.int64], *, n_keys: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """Return all pairs of a posting and a probe that have the same key, as indexes of either."""
-    probes = np.argsort(key_of_probe, kind="stable")
-    n_probes = np.bincount(key_of_probe, minlength=n_keys)
-    first_probe = np.cumsum(n_probes) - n_probes
-    n_pairs = n_probes[key_of_posting]
-    posting = np.repeat(np.arange(key_of_posting.size), n_pairs)
-    within = np.arange(posting.size) - np.repeat(np.cumsum(n_pairs) - n_pairs, n_pairs)
-    return posting, probes[first_probe[key_of_posting[posting]] + within]

@@ -144,7 +144,11 @@ class TrackTagRow(Table, table=True):
 
 
 class FingerprintRow(Table, table=True):
-    """A whole-track fingerprint: little-endian uint32 sub-fingerprints. `kind` leaves room for further fingerprints."""
+    """A whole-track fingerprint: little-endian uint32 sub-fingerprints. `kind` leaves room for further fingerprints.
+
+    `revision` counts what was stored, over all tracks and kinds; a fingerprint that is stored again gets a new one. So
+    whoever has seen all up to a revision asks for what is above it (`musicfp.catalog.revisions` gives them out).
+    """
 
     __tablename__ = "fingerprint"
     __table_args__ = (CheckConstraint("n_items >= 0", name="n_items_not_negative"),)
@@ -157,6 +161,20 @@ class FingerprintRow(Table, table=True):
     audio_duration_s: float
     n_items: int
     sub_fingerprints: bytes = Field(sa_type=LargeBinary)
+    revision: int | None = Field(default=None, sa_column=Column(BigInteger, unique=True, nullable=False))
+
+
+class FingerprintRevisionRow(Table, table=True):
+    """The one row that knows the newest revision. Whoever raises it keeps others from it until the commit.
+
+    So revisions are committed in their order, and none is given twice, not even when its fingerprint is gone.
+    """
+
+    __tablename__ = "fingerprint_revision"
+    __table_args__ = (CheckConstraint("id = 1", name="one_row"),)
+
+    id: int = Field(default=1, primary_key=True)
+    newest: int = Field(sa_type=BigInteger)
 
 
 class FingerprintTermRow(Table, table=True):
@@ -171,6 +189,22 @@ class FingerprintTermRow(Table, table=True):
 
     term: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
     loc: int = Field(sa_column=Column(BigInteger, primary_key=True, autoincrement=False))
+
+
+class SearchIndexBuildRow(Table, table=True):
+    """A version of the search accelerator: files that together index all fingerprints up to a revision.
+
+    The row is written when all files are in the object store: that is what makes the build the newest one. `segments`
+    lists them as `musicfp.catalog.search_index` writes them down.
+    """
+
+    __tablename__ = "search_index_build"
+    __table_args__ = (CheckConstraint("watermark >= 0", name="watermark_not_negative"),)
+
+    id: str = Field(primary_key=True, max_length=26)
+    created_at: datetime = Field(sa_type=UtcDateTime)
+    watermark: int = Field(sa_type=BigInteger)
+    segments: list[dict[str, Any]] = Field(sa_type=JSON)
 
 
 class VerdictRow(Table, table=True):

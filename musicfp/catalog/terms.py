@@ -1,7 +1,8 @@
-"""The inverted index of terms as rows of `fingerprint_term`: which postings a fingerprint has, and storing them.
+"""The inverted index of terms as rows of `fingerprint_term`: laying postings out as rows, and storing them.
 
-What belongs here: the layout of a row, adding and removing. What does not: looking terms up (`searchable`) and holding
-the whole index against the fingerprints (`index_upkeep`).
+What belongs here: the layout of a row, adding and removing. What does not: which postings a fingerprint has
+(`musicfp.fingerprint.indexing`), looking terms up (`searchable`) and holding the whole index against the fingerprints
+(`index_upkeep`).
 
 Layout, for the fewest bytes in SQLite, which gives an integer as many as it needs. `term` is the 24 bits of the term
 less half their range, so that three signed bytes hold it; each further kind of fingerprint lies one range higher.
@@ -15,12 +16,10 @@ from sqlmodel import Session
 
 from musicfp.catalog import bulk
 from musicfp.catalog.tables import Table
-from musicfp.fingerprint.correlation import informative_items
+from musicfp.fingerprint.indexing import indexed_items
 from musicfp.fingerprint.postings import FingerprintKind
-from musicfp.fingerprint.probes import N_TERMS, TERM_BITS, TERM_STRIDE_ITEMS, indexed_terms
+from musicfp.fingerprint.probes import N_TERMS, TERM_BITS, TERM_STRIDE_ITEMS
 
-# A loop may come back often; what a track has more often still is a held sound, and says little about where it is.
-MAX_POSTINGS_OF_A_TERM = 8
 KIND_NUMBERS = {FingerprintKind.FULL: 0, FingerprintKind.BAND: 1}
 TERM_TABLE = Table.metadata.tables["fingerprint_term"]
 _POSITION_BITS = 12
@@ -43,17 +42,9 @@ def remove(session: Session, ordinal: int, items: Items, *, kind: FingerprintKin
 
 
 def rows_of(ordinal: int, items: Items, *, kind: FingerprintKind) -> Int64s:
-    """Return the postings of a fingerprint as rows (term, loc) [shape=(n_postings, 2)], in the order of the key.
-
-    Stretches of one unchanging code are left out, and of a term that the track has very often all but some, evenly
-    spread: such lists would be endless and say nothing.
-    """
-    strides = np.flatnonzero(informative_items(items)[::TERM_STRIDE_ITEMS])
-    keys = term_keys(indexed_terms(items)[strides], kind=kind)
-    order = np.argsort(keys, kind="stable")
-    keys, strides = keys[order], strides[order]
-    kept = _spread(keys)
-    return np.column_stack((keys[kept], locations(ordinal, strides[kept])))
+    """Return the postings of a fingerprint as rows (term, loc) [shape=(n_postings, 2)], in the order of the key."""
+    indexed = indexed_items([items])
+    return np.column_stack((term_keys(indexed.term, kind=kind), locations(ordinal, indexed.stride)))
 
 
 def insert(session: Session, rows: Int64s) -> None:
@@ -91,14 +82,3 @@ def positions_items_of(locs: Int64s) -> Int64s:
     """Return the items of the tracks that a column `loc` points to."""
     pages = locs >> (_POSITION_BITS + _ORDINAL_BITS)
     return (pages << _POSITION_BITS | locs & _POSITION_MASK) * TERM_STRIDE_ITEMS
-
-
-def _spread(keys: Int64s) -> NDArray[np.bool_]:
-    """Mark which of sorted keys to keep: of each run of one key at most MAX_POSTINGS_OF_A_TERM, evenly spread."""
-    starts = np.flatnonzero(np.diff(keys, prepend=keys[:1] - 1))
-    lengths = np.diff(starts, append=keys.size)
-    length = np.repeat(lengths, lengths)
-    rank = np.arange(keys.size) - np.repeat(starts, lengths)
-    share = np.minimum(length, MAX_POSTINGS_OF_A_TERM)
-    kept: NDArray[np.bool_] = (rank + 1) * share // np.maximum(length, 1) > rank * share // np.maximum(length, 1)
-    return kept

@@ -1,4 +1,4 @@
-"""`musicfp index`: hold the index that searches use against the fingerprints, or mend it."""
+"""`musicfp index`: hold the index that searches use against the fingerprints, mend it, tell of its accelerator."""
 
 from collections.abc import Callable
 from typing import TypeVar
@@ -6,9 +6,10 @@ from typing import TypeVar
 import click
 from sqlalchemy.exc import SQLAlchemyError
 
-from musicfp.catalog import index_upkeep
+from musicfp.catalog import index_upkeep, search_index
 from musicfp.catalog.engine import Database
 from musicfp.catalog.index_upkeep import Difference, IndexReport
+from musicfp.catalog.search_index import Build
 from musicfp.cli.common import Bar, json_option, print_json, print_table
 from musicfp.errors import DatabaseUnavailable
 from musicfp.settings import Settings
@@ -20,7 +21,7 @@ Answer = TypeVar("Answer")
 
 @click.group()
 def index() -> None:
-    """Verify or rebuild the search index in the database of MUSICFP_DATABASE_URL."""
+    """Verify or rebuild the search index in the database of MUSICFP_DATABASE_URL, or tell of its accelerator."""
 
 
 @index.command()
@@ -51,6 +52,63 @@ def rebuild(*, as_json: bool) -> None:
         click.echo(f"Mended the postings of {len(before.differences)} fingerprints. Now {_size(after)}.")
     else:
         click.echo(f"Nothing to mend: {_size(before)}.")
+
+
+@index.command()
+@json_option
+def status(*, as_json: bool) -> None:
+    """Tell which build of the accelerator is the newest, what it is made of, and how much is newer."""
+    build, lag = _with_database(_newest_build)
+    if as_json:
+        print_json(_status_as_json(build, lag))
+    elif build is None:
+        click.echo(f"There is no build. All {lag} fingerprints are searched in the database.")
+    else:
+        click.echo(f"Build {build.id} of {build.created_at:%Y-%m-%d %H:%M} UTC, up to revision {build.watermark}.")
+        click.echo(f"Newer, and searched in the database: {lag} fingerprints.")
+        print_table(
+            ("fingerprint", "revisions", "fingerprints", "bytes", "object"),
+            [
+                (
+                    each.kind.value,
+                    f"{each.first_revision} to {each.last_revision}",
+                    str(each.n_fingerprints),
+                    str(each.size_bytes),
+                    each.key,
+                )
+                for each in build.segments
+            ],
+        )
+
+
+def _newest_build(database: Database) -> tuple[Build | None, int]:
+    with database.read() as session:
+        build = search_index.newest_build(session)
+        return build, search_index.lag_fingerprints(session, watermark=build.watermark if build else 0)
+
+
+def _status_as_json(build: Build | None, lag_fingerprints: int) -> dict[str, object]:
+    if build is None:
+        return {"build": None, "watermark": 0, "lagFingerprints": lag_fingerprints, "segments": []}
+    return {
+        "build": build.id,
+        "createdAt": build.created_at.isoformat(),
+        "watermark": build.watermark,
+        "lagFingerprints": lag_fingerprints,
+        "segments": [
+            {
+                "kind": each.kind.value,
+                "firstRevision": each.first_revision,
+                "lastRevision": each.last_revision,
+                "nFingerprints": each.n_fingerprints,
+                "nPostings": each.n_postings,
+                "sizeBytes": each.size_bytes,
+                "objectKey": each.key,
+                "sha256": each.sha256,
+            }
+            for each in build.segments
+        ],
+    }
 
 
 def _verify(database: Database) -> IndexReport:

@@ -11,14 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from musicfp.fingerprint.model import Fingerprint
-from musicfp.fingerprint.postings import FingerprintKind, Postings, StoredFingerprint
+from musicfp.fingerprint.postings import FingerprintKind, Postings, StoredFingerprint, postings_cap, spans
 from musicfp.fingerprint.probes import TERM_STRIDE_ITEMS, indexed_terms
 
 _LOW_BITS = np.uint64(32)
 _LOW_MASK = np.uint64(0xFFFFFFFF)
-# A code that this many items share is silence or a drone; looking it up costs much and says nothing.
-_MIN_POSTINGS_CAP = 512
-_POSTINGS_CAP_SHARE = 2e-5
 
 
 class FingerprintCorpus:
@@ -100,13 +97,13 @@ class _TermIndex:
         self._merge_new()
         order = np.argsort(terms)
         keys = terms[order].astype(np.uint64) << _LOW_BITS
-        cap = max(_MIN_POSTINGS_CAP, int(self.n_postings * _POSTINGS_CAP_SHARE))
+        cap = postings_cap(self.n_postings)
         probes, numbers = [np.zeros(0, dtype=np.int64)], [np.zeros(0, dtype=np.int64)]
         for segment in self._segments:
             first = np.searchsorted(segment, keys)
             count = np.searchsorted(segment, keys + (_LOW_MASK + np.uint64(1))) - first
             count[count > cap] = 0
-            index = np.repeat(first - (np.cumsum(count) - count), count) + np.arange(int(count.sum()))
+            index = spans(first, count)
             probes.append(np.repeat(order, count))
             numbers.append((segment[index] & _LOW_MASK).astype(np.int64))
         number = np.concatenate(numbers)

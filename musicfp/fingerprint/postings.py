@@ -1,6 +1,7 @@
 """What a search needs of the place where fingerprints are kept, whatever that place is.
 
-What belongs here: the interface between searching and storing. What does not: a database, a file, voting.
+What belongs here: the interface between searching and storing, and the rules that every such place follows, so that all
+give the same answer. What does not: a database, a file, voting.
 """
 
 from collections.abc import Iterable, Mapping
@@ -10,6 +11,12 @@ from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
+
+# A list longer than both is silence, a drone or a commonplace: slow to read, and it tells little.
+_MIN_CAP = 512
+_CAP_SHARE = 1 / 50_000
+
+Int64s = NDArray[np.int64]
 
 
 class FingerprintKind(StrEnum):
@@ -63,3 +70,22 @@ class SearchableCatalogue(Protocol):
     def all_ordinals(self, *, at_most: int) -> list[int]:
         """Return the ordinals of all tracks, or none if there are more than `at_most`."""
         ...
+
+
+def postings_cap(n_postings: int) -> int:
+    """Return how long a term's list may be in an index of this size; longer ones are left out of every lookup."""
+    return max(_MIN_CAP, int(n_postings * _CAP_SHARE))
+
+
+def spans(starts: Int64s, counts: Int64s) -> Int64s:
+    """Return `counts[i]` indexes from `starts[i]` on, one after the other for all i [shape=(sum of counts,)]."""
+    return np.repeat(starts - (np.cumsum(counts) - counts), counts) + np.arange(int(counts.sum()))
+
+
+def joined(key_of_posting: Int64s, key_of_probe: Int64s, *, n_keys: int) -> tuple[Int64s, Int64s]:
+    """Return all pairs of a posting and a probe that have the same key, as indexes of either."""
+    probes = np.argsort(key_of_probe, kind="stable")
+    n_probes = np.bincount(key_of_probe, minlength=n_keys)
+    first_probe = np.cumsum(n_probes) - n_probes
+    n_pairs = n_probes[key_of_posting]
+    return np.repeat(np.arange(key_of_posting.size), n_pairs), probes[spans(first_probe[key_of_posting], n_pairs)]

@@ -23,6 +23,7 @@ from musicfp.fingerprint.listening import Query
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint, items_of_duration
 from musicfp.fingerprint.search import DEFAULT_LIMIT, SearchReport, search
 from musicfp.fingerprint.verdict import MatchRelation, RelatedMatch, relation_of
+from musicfp.pipeline.shared_index import SharedIndex
 
 # Somebody waits for the answer, so a query may take a fraction of what ingest gives a file.
 _QUERY_LIMITS = replace(DECODE_LIMITS, wall_s=60.0, cpu_s=40)
@@ -44,18 +45,35 @@ class Identification:
 
 
 class Recogniser:
-    """Searches the catalogue as it is in the database. Keeps nothing, so threads and processes may share it."""
+    """Searches the catalogue as it is at the moment. Threads may share it.
 
-    def __init__(self, database: Database, *, max_duration_s: float = DEFAULT_MAX_DURATION_S) -> None:
+    Without `index` it looks terms up in the database, which gives the same answers and takes longer.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        max_duration_s: float = DEFAULT_MAX_DURATION_S,
+        index: SharedIndex | None = None,
+    ) -> None:
         self._database = database
         self._max_duration_s = max_duration_s
+        self._index = index
 
     def search(
-        self, query: Query | Fingerprint, *, limit: int = DEFAULT_LIMIT, min_score: float | None = None
+        self,
+        query: Query | Fingerprint,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        min_score: float | None = None,
+        by_pair: bool = False,
     ) -> SearchReport:
-        """Search the catalogue as it is now."""
+        """Search the catalogue as it is now; see `musicfp.fingerprint.search` for the options."""
         with self._database.read() as session:
-            return search(query, DatabaseCatalogue(session), limit=limit, min_score=min_score)
+            accelerated = self._index.catalogue(session) if self._index else None
+            catalogue = accelerated or DatabaseCatalogue(session)
+            return search(query, catalogue, limit=limit, min_score=min_score, by_pair=by_pair)
 
     def identify_fingerprint(
         self, query: Query | Fingerprint | str, *, limit: int = DEFAULT_LIMIT, min_score: float | None = None

@@ -154,7 +154,9 @@ def _make(context: StageContext, pending: AskedTrack, directory: Path) -> Transc
     rows = _rows(track, pending.versions, made, checked, error_rates=_check(made, checked, sound))
     band = band_fingerprint(sound) if BAND_FINGERPRINT in pending.versions else None
     _store_files(context, made.outputs, rows)
-    with context.database.write() as session:
+    # A fingerprint changes the index of terms, which is exclusive.
+    transaction = context.database.write if band is None else context.database.exclusive
+    with transaction() as session:
         for row in rows.values():
             session.merge(row)
         if band is not None:

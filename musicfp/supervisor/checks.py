@@ -13,7 +13,7 @@ from pathlib import Path
 from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
-from musicfp.catalog import index_upkeep, migrate
+from musicfp.catalog import index_upkeep, migrate, search_index
 from musicfp.catalog.engine import Database
 from musicfp.errors import MusicfpError
 from musicfp.settings import Settings
@@ -127,6 +127,8 @@ def check_index(settings: Settings) -> Check:
     try:
         with database.read() as session:
             found = index_upkeep.spot_check(session)
+            build = search_index.newest_build(session)
+            lag = search_index.lag_fingerprints(session, watermark=build.watermark if build else 0)
     except SQLAlchemyError:
         return not_running("search index", "cannot be read", "See what is said of the database.")
     finally:
@@ -134,7 +136,8 @@ def check_index(settings: Settings) -> Check:
     if found.n_incomplete:
         said = f"postings are missing of {found.n_incomplete} of {found.n_fingerprints} sampled fingerprints"
         return broken("search index", said, "Run `musicfp index rebuild`.")
-    return ok("search index", f"has all postings of {found.n_fingerprints} sampled fingerprints")
+    accelerator = f"accelerator {build.id}, {lag} fingerprints newer" if build else "no accelerator"
+    return ok("search index", f"has all postings of {found.n_fingerprints} sampled fingerprints; {accelerator}")
 
 
 def check_dagster(settings: Settings) -> Check:

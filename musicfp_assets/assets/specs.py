@@ -17,6 +17,7 @@ from musicfp.pipeline.versions import INGEST_ASSET_VERSIONS
 OWNERS = ["team:catalogue"]
 INGEST_GROUP = "ingest"
 DERIVE_GROUP = "derive"
+SEARCH_GROUP = "search"
 MAX_BATCH_PARTITIONS = 500
 _NO_VERSION = "none"
 

@@ -1,6 +1,7 @@
 """Health, readiness, metrics, the IDE page, and /identify with audio."""
 
 import json
+import re
 from pathlib import Path
 
 import anyio
@@ -14,10 +15,13 @@ from graphql_api.routes import health
 from graphql_api.services import Services
 from musicfp.audio.decode import decode_pcm
 from musicfp.audio.sniff import require_format
+from musicfp.catalog import search_index
 from musicfp.catalog.engine import Database
+from musicfp.catalog.search_index import SegmentRecord
 from musicfp.catalog.tables import FingerprintRow
 from musicfp.fingerprint.chromaprint import fingerprint_pcm
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ
+from musicfp.fingerprint.postings import FingerprintKind
 from musicfp.settings import Settings
 from musicfp.store.objects import ObjectStore
 from tests.graphql.conftest import Api
@@ -125,6 +129,33 @@ def test_readyz_notices_missing_migrations(settings: Settings, signing_store: Ob
     body = Api(create_app(services=services), services).request("GET", "/readyz").json()
     assert "migrations are missing" in body["parts"]["database"]
     empty.close()
+
+
+def test_readyz_and_metrics_tell_how_the_accelerator_stands(api: Api, database: Database) -> None:
+    """None, or one whose files cannot be fetched, is told and is no outage: the database answers."""
+
+    def told() -> tuple[dict[str, object], list[str]]:
+        fresh = Api(create_app(services=api.services), api.services)
+        body = fresh.request("GET", "/readyz").json()
+        assert body["parts"]["searchIndex"] == "ready"
+        return body["searchIndex"], fresh.request("GET", "/metrics").text.splitlines()
+
+    for number in range(3):
+        seed_track(database, number)
+    answer, lines = told()
+    assert answer == {"build": None, "watermark": 0, "lagFingerprints": 3, "openBuild": None, "problem": None}
+    assert "musicfp_search_index_build_age_seconds -1.0" in lines
+    segment = SegmentRecord("search-index/x.segment", "x", 1, FingerprintKind.FULL, 1, 2, 2, 240)
+    with database.exclusive() as session:
+        search_index.swap_in(session, search_index.new_build("b", watermark=2, segments=[segment]), replaces=None)
+    api.services.search_index.refresh()
+    answer, lines = told()
+    assert (answer["build"], answer["watermark"], answer["lagFingerprints"]) == ("b", 2, 1)
+    assert answer["openBuild"] is None
+    assert "search-index/x.segment" in str(answer["problem"])
+    assert "musicfp_search_index_lag_fingerprints 1.0" in lines
+    assert "musicfp_search_index_open 0.0" in lines
+    assert any(re.fullmatch(r"musicfp_search_index_build_age_seconds \d+\.\d+", line) for line in lines)
 
 
 def test_the_search_index_is_ready_with_the_database(api: Api, database: Database) -> None:

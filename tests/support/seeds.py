@@ -7,7 +7,7 @@ from hashlib import sha256
 
 import numpy as np
 
-from musicfp.catalog import terms
+from musicfp.catalog import revisions, terms
 from musicfp.catalog.acceptance import FULL_FINGERPRINT
 from musicfp.catalog.engine import Database
 from musicfp.catalog.tables import (
@@ -77,7 +77,7 @@ def seed_track(database: Database, number: int, track: SeedTrack | None = None) 
         row = _track_row(track_id, seed)
         session.add(row)
         session.flush()
-        session.add_all(_parts(track_id, number, seed))
+        session.add_all(_parts(track_id, number, seed, revision=revisions.next_revision(session)))
         terms.add(session, row.ordinal or 0, music(number).sub_fingerprints, kind=FingerprintKind.FULL)
     return track_id
 
@@ -150,7 +150,7 @@ def _track_row(track_id: str, seed: SeedTrack) -> TrackRow:
 
 
 def _parts(
-    track_id: str, number: int, seed: SeedTrack
+    track_id: str, number: int, seed: SeedTrack, *, revision: int
 ) -> list[TrackTagRow | FingerprintRow | TranscodeRow | FeatureRow | MaterializationRow]:
     fingerprint = music(number)
     features = {"rhythm.tempo": 100.0 + number, "tonal.key": "A"} if seed.features is None else seed.features
@@ -168,6 +168,7 @@ def _parts(
             audio_duration_s=fingerprint.audio_duration_s,
             n_items=fingerprint.n_items,
             sub_fingerprints=fingerprint.to_bytes(),
+            revision=revision,
         ),
         *(_transcode(track_id, profile) for profile in ("mp3_v0", "opus_96")),
         *(_feature(track_id, name, answer) for name, answer in features.items()),

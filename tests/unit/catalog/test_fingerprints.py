@@ -14,7 +14,7 @@ from tests.support.seeds import music
 
 
 def _store(database: Database, track_id: str, fingerprint: Fingerprint, *, version: str) -> None:
-    with database.write() as session:
+    with database.exclusive() as session:
         track = relations.tracks(session, [track_id])[track_id]
         fingerprints.store(session, track, fingerprint, kind=FingerprintKind.BAND, version=version)
 

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import delete
 from sqlmodel import col, select
 
-from musicfp.catalog import index_upkeep, terms
+from musicfp.catalog import index_upkeep, revisions, terms
 from musicfp.catalog.engine import Database
 from musicfp.catalog.index_upkeep import Difference, IndexReport, SpotCheck
 from musicfp.catalog.tables import FingerprintRow, FingerprintTermRow, TrackRow
@@ -75,7 +75,7 @@ def test_an_index_is_built_from_nothing_and_an_interrupted_rebuild_goes_on(
     monkeypatch.setattr(index_upkeep, "_MENDED_TRACKS", 2)
     with database.write() as session:
         session.exec(delete(FingerprintTermRow))
-        session.add(_band_of(seed_id(3), music(33).to_bytes()))
+        session.add(_band_of(seed_id(3), music(33).to_bytes(), revision=revisions.next_revision(session)))
 
     def interrupt(n_done: int, _n_all: int) -> None:
         if n_done == 4:
@@ -126,7 +126,7 @@ def _rebuilt(database: Database) -> list[tuple[int, int]]:
     return told
 
 
-def _band_of(track_id: str, data: bytes) -> FingerprintRow:
+def _band_of(track_id: str, data: bytes, *, revision: int) -> FingerprintRow:
     return FingerprintRow(
         track_id=track_id,
         kind=BAND,
@@ -136,4 +136,5 @@ def _band_of(track_id: str, data: bytes) -> FingerprintRow:
         audio_duration_s=60.0,
         n_items=len(data) // 4,
         sub_fingerprints=data,
+        revision=revision,
     )

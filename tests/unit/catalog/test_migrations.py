@@ -7,13 +7,14 @@ import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 from sqlalchemy import inspect, update
-from sqlmodel import col
+from sqlmodel import col, select
 
-from musicfp.catalog import index_upkeep, migrate
+from musicfp.catalog import fingerprints, index_upkeep, migrate, relations, revisions
 from musicfp.catalog.engine import Database
 from musicfp.catalog.index_upkeep import IndexReport
 from musicfp.catalog.tables import FingerprintRow
 from musicfp.fingerprint.model import Fingerprint
+from musicfp.fingerprint.postings import FingerprintKind
 from tests.support.seeds import music, seed_id, seed_track
 
 
@@ -58,6 +59,27 @@ def test_fingerprints_of_the_first_release_are_indexed(database: Database, monke
     with database.write() as session, Operations.context(MigrationContext.configure(session.connection())):
         migration.upgrade()
     _assert_verified(database, report)
+
+
+def test_fingerprints_of_the_second_release_are_numbered(database: Database) -> None:
+    """In the order of their tracks; what is stored next gets the next number."""
+    for number in range(1, 4):
+        seed_track(database, number)
+    with database.exclusive() as session:
+        track = relations.tracks(session, [seed_id(1)])[seed_id(1)]
+        fingerprints.store(session, track, music(9), kind=FingerprintKind.BAND, version="1")
+    migrate.downgrade(database, "0002")
+    migrate.upgrade(database)
+    with database.write() as session:
+        found = session.exec(select(FingerprintRow).order_by(col(FingerprintRow.revision))).all()
+        assert [(row.revision, row.track_id, row.kind) for row in found] == [
+            (1, seed_id(1), "band_300_3400"),
+            (2, seed_id(1), "full"),
+            (3, seed_id(2), "full"),
+            (4, seed_id(3), "full"),
+        ]
+        assert found[2].sub_fingerprints == music(2).to_bytes()
+        assert (revisions.newest_revision(session), revisions.next_revision(session)) == (4, 5)
 
 
 def _assert_verified(database: Database, report: IndexReport) -> None:

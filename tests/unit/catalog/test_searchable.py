@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 from sqlalchemy import delete
 from sqlmodel import Session, col, select
 
-from musicfp.catalog import terms
+from musicfp.catalog import revisions, terms
 from musicfp.catalog.engine import Database
 from musicfp.catalog.searchable import DatabaseCatalogue
 from musicfp.catalog.tables import FingerprintRow, TrackRow
@@ -121,6 +121,7 @@ def _add_band(session: Session, track_id: str) -> None:
             audio_duration_s=1.0,
             n_items=8,
             sub_fingerprints=items.tobytes(),
+            revision=revisions.next_revision(session),
         )
     )
 

@@ -8,6 +8,7 @@ from sqlmodel import select
 from musicfp.catalog import terms
 from musicfp.catalog.engine import Database
 from musicfp.catalog.tables import FingerprintTermRow
+from musicfp.fingerprint import indexing
 from musicfp.fingerprint.model import Fingerprint
 from musicfp.fingerprint.postings import FingerprintKind
 from musicfp.fingerprint.probes import TERM_STRIDE_ITEMS, indexed_terms
@@ -71,10 +72,10 @@ def test_a_term_that_keeps_coming_back_is_posted_eight_times_all_over_the_track(
     rows = terms.rows_of(1, items, kind=FULL)
     keys, counts = np.unique(rows[:, 0], return_counts=True)
     assert keys.size == 5
-    assert set(counts) == {terms.MAX_POSTINGS_OF_A_TERM}
+    assert set(counts) == {indexing.MAX_POSTINGS_OF_A_TERM}
     for key in keys:
         positions = terms.positions_items_of(rows[rows[:, 0] == key, 1])
-        assert np.diff(positions).max() <= 2 * items.size / terms.MAX_POSTINGS_OF_A_TERM
+        assert np.diff(positions).max() <= 2 * items.size / indexing.MAX_POSTINGS_OF_A_TERM
         assert positions.max() > 0.8 * items.size
 
 

@@ -7,8 +7,9 @@ import pytest
 from click.testing import CliRunner
 from sqlalchemy import delete
 
-from musicfp.catalog import migrate, terms
+from musicfp.catalog import migrate, search_index, terms
 from musicfp.catalog.engine import Database
+from musicfp.catalog.search_index import SegmentRecord
 from musicfp.catalog.tables import FingerprintTermRow
 from musicfp.cli.main import main
 from musicfp.fingerprint.postings import FingerprintKind
@@ -38,7 +39,28 @@ def test_a_right_index_is_said_to_be_right() -> None:
     answer = json.loads(runner.invoke(main, ["index", "verify", "--json"]).stdout)
     assert answer == {"isRight": True, "nFingerprints": 2, "nPostings": 240, "differences": []}
     assert runner.invoke(main, ["index", "rebuild"]).stdout.startswith("Nothing to mend: 240 postings")
-    assert check_index(Settings.from_env()).state == "ok"
+    checked = check_index(Settings.from_env())
+    assert checked.state == "ok"
+    assert checked.found.endswith("no accelerator")
+
+
+def test_the_accelerator_is_told_of(database: Database) -> None:
+    """Without a build and with one, in words and as JSON; doctor has it in one phrase."""
+    runner = CliRunner()
+    assert runner.invoke(main, ["index", "status"]).stdout.startswith("There is no build. All 2 fingerprints")
+    none = {"build": None, "watermark": 0, "lagFingerprints": 2, "segments": []}
+    assert json.loads(runner.invoke(main, ["index", "status", "--json"]).stdout) == none
+    segment = SegmentRecord("search-index/x.segment", "x", 4711, FingerprintKind.FULL, 1, 1, 1, 120)
+    build = search_index.new_build("b" * 26, watermark=1, segments=[segment])
+    with database.exclusive() as session:
+        search_index.swap_in(session, build, replaces=None)
+    told = runner.invoke(main, ["index", "status"]).stdout
+    for part in (build.id, "up to revision 1.", "database: 1 fingerprints", "1 to 1", "4711", segment.key):
+        assert part in told
+    answer = json.loads(runner.invoke(main, ["index", "status", "--json"]).stdout)
+    assert (answer["build"], answer["watermark"], answer["lagFingerprints"]) == (build.id, 1, 1)
+    assert answer["segments"][0]["nPostings"] == 120
+    assert f"accelerator {build.id}, 1 fingerprints newer" in check_index(Settings.from_env()).found
 
 
 def test_differences_are_listed_mended_and_gone(database: Database) -> None:
