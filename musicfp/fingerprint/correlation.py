@@ -1,22 +1,23 @@
 """Comparing two fingerprints as bitmaps of 32 rows: normalized cross-correlation, bit errors, alignment.
 
 What belongs here: measures of two sequences of items, exact and vectorised. What does not: which pairs to compare
-(`search`) and what a value means (`verdict`).
+(`search`), counting ones (`bit_counts`), and what a value means (`verdict`).
 
 Sign everywhere: candidate item = query item + offset.
 
-Counting the ones that two bitmaps share is all that a correlation of bits needs: with T and I the two bitmaps over an
-overlap of n items, sum(T*I) = popcount(T & I). Over all alignments that is a convolution, computed here by one FFT and
-rounded to the integers that it consists of; over a list of alignments it is `numpy.bitwise_count`. No bitmap is ever
-multiplied out.
+A correlation of bits needs no more than the number of ones in each row and of those that both bitmaps share
+(`bit_counts`); those are integers, so what is computed in other ways is the same.
 """
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from musicfp.fingerprint.bit_counts import cumulative_row_sums, row_sums, shared_ones, shared_ones_inside
 from musicfp.fingerprint.model import ITEM_BITS, Fingerprint, bit_rows
 
 # Mean variance of a bit row below which a stretch counts as constant; music has about 0.2 of the possible 0.25.
@@ -28,7 +29,8 @@ MIN_UNIQUE_RATIO = 0.3
 MIN_INFORMATIVE_ITEMS = 8
 # Two seconds of one and the same code are silence or a held test tone.
 _CONSTANT_RUN_ITEMS = 16
-_CHUNK_WORDS = 1 << 18
+_CHUNK_WORDS = 1 << 14
+_EACH_ROW = np.ones(ITEM_BITS)
 
 Items = NDArray[np.uint32]
 
@@ -105,7 +107,7 @@ def normalized_cross_correlation(template: Items, image: Items) -> NDArray[np.fl
         raise ValueError(f"a template of {template.size} items does not fit into an image of {image.size} items")
     n_offsets = image.size - template.size + 1
     n_bits = ITEM_BITS * template.size
-    shared = _shared_ones(template, image)[template.size - 1 :][:n_offsets]
+    shared = shared_ones_inside(template, image)
     ones = np.concatenate(([0], np.cumsum(np.bitwise_count(image), dtype=np.int64)))
     image_ones = ones[template.size :] - ones[:n_offsets]
     template_ones = int(np.bitwise_count(template).sum(dtype=np.int64))
@@ -138,20 +140,15 @@ def row_centred_correlation(query: Items, candidate: Items, *, min_overlap_items
     """
     if min_overlap_items < 1:
         raise ValueError(f"min_overlap_items must be at least 1, not {min_overlap_items}")
-    offsets = np.arange(-(query.size - min_overlap_items), candidate.size - min_overlap_items + 1, dtype=np.int64)
-    start = np.maximum(0, -offsets)
-    stop = np.minimum(query.size, candidate.size - offsets)
-    keep = stop - start >= min_overlap_items
-    offsets, start, stop = offsets[keep], start[keep], stop[keep]
-    if not offsets.size:
-        empty = np.zeros(0)
-        return Correlogram(offsets, offsets, empty, empty)
-    shared = _shared_ones(query, candidate)[offsets + query.size - 1]
-    query_sums, candidate_sums = _cumulative_rows(query), _cumulative_rows(candidate)
-    query_rows = query_sums[stop] - query_sums[start]
-    candidate_rows = candidate_sums[stop + offsets] - candidate_sums[start + offsets]
-    overlap = stop - start
-    return Correlogram(offsets, overlap, *_measures(shared, query_rows, candidate_rows, overlap))
+    if min(query.size, candidate.size) < min_overlap_items:
+        none = np.zeros(0, dtype=np.int64)
+        return Correlogram(none, none, np.zeros(0), np.zeros(0))
+    offsets = np.arange(min_overlap_items - query.size, candidate.size - min_overlap_items + 1, dtype=np.int64)
+    wanted = slice(min_overlap_items - 1, min_overlap_items - 1 + offsets.size)
+    overlap = np.minimum(query.size, candidate.size - offsets) - np.maximum(0, -offsets)
+    shared = shared_ones(query, candidate)[wanted]
+    sums = _Sums(shared, *(each[wanted] for each in _sums_of_overlaps(query, candidate)))
+    return Correlogram(offsets, overlap, *_measures(sums, overlap))
 
 
 def row_centred_at(
@@ -185,19 +182,21 @@ def row_centred_at(
     """
     start = np.maximum(query_start, corpus_start - position)
     overlap = np.maximum(np.minimum(query_stop, corpus_stop - position) - start, 0)
-    correlation = np.zeros(start.size)
-    bit_error_rate = np.ones(start.size)
+    start = np.where(overlap > 0, start, 0)
+    there = np.where(overlap > 0, start + position, 0)
+    query_sums = cumulative_row_sums(query)
+    # Windows that cover a short corpus many times: its items are counted once. Of a long one, only the windows are.
+    corpus_sums = cumulative_row_sums(corpus) if corpus.size < overlap.sum() else None
+    correlation = np.empty(start.size)
+    bit_error_rate = np.empty(start.size)
     for part in _chunks(start.size, words_each=int(overlap.max(initial=1))):
-        width = np.arange(int(overlap[part].max(initial=0)))
-        inside = width < overlap[part, None]
-        index = np.where(inside, start[part, None] + width, 0)
-        mask = np.where(inside, np.uint32(0xFFFFFFFF), np.uint32(0))
-        of_query = query[index] & mask
-        of_corpus = corpus[np.where(inside, index + position[part, None], 0)] & mask
-        shared = np.bitwise_count(of_query & of_corpus).sum(axis=1, dtype=np.int64)
-        correlation[part], bit_error_rate[part] = _measures(
-            shared, _row_sums(of_query), _row_sums(of_corpus), overlap[part]
-        )
+        n_items = overlap[part]
+        of_query = _stretches(query, start[part], n_items)
+        of_corpus = _stretches(corpus, there[part], n_items)
+        shared = np.bitwise_count(of_query & of_corpus).sum(axis=1, dtype=np.uint32).astype(np.int64)
+        query_rows = _between(query_sums, start[part], n_items)
+        corpus_rows = row_sums(of_corpus) if corpus_sums is None else _between(corpus_sums, there[part], n_items)
+        correlation[part], bit_error_rate[part] = _measures(_sums_of_rows(shared, query_rows, corpus_rows), n_items)
     return Correlogram(position - corpus_start, overlap, correlation, bit_error_rate)
 
 
@@ -206,8 +205,8 @@ def correlate_pairs(query: Items, candidate: Items) -> tuple[float, float]:
     if not query.size:
         return 0.0, 1.0
     shared = np.bitwise_count(query & candidate).sum(dtype=np.int64, keepdims=True)
-    rows = (_row_sums(query[None]), _row_sums(candidate[None]))
-    correlation, bit_errors = _measures(shared, *rows, np.array([query.size]))
+    sums = _sums_of_rows(shared, _ones_by_row(query)[None], _ones_by_row(candidate)[None])
+    correlation, bit_errors = _measures(sums, np.array([query.size]))
     return float(correlation[0]), float(bit_errors[0])
 
 
@@ -243,7 +242,7 @@ def information(fingerprint: Fingerprint) -> Information:
     items = fingerprint.sub_fingerprints[informative_items(fingerprint.sub_fingerprints)]
     if not items.size:
         return Information(0, 0.0, 0.0)
-    ones = _row_sums(items[None])[0] / items.size
+    ones = _ones_by_row(items) / items.size
     return Information(
         informative_items=int(items.size),
         unique_ratio=float(np.unique(items).size / items.size),
@@ -265,49 +264,96 @@ def informative_items(items: Items) -> NDArray[np.bool_]:
     return np.repeat(run_lengths < _CONSTANT_RUN_ITEMS, run_lengths)
 
 
-def _shared_ones(query: Items, candidate: Items) -> NDArray[np.int64]:
-    """Return popcount(query & candidate) at offsets -(n_query - 1) .. n_candidate - 1."""
-    n_offsets = query.size + candidate.size - 1
-    n_fft = 1 << (n_offsets - 1).bit_length()
-    of_query = np.fft.rfft(_rows(query[::-1]), n=n_fft, axis=1)
-    of_candidate = np.fft.rfft(_rows(candidate), n=n_fft, axis=1)
-    # The 32 rows are added up before going back, so one inverse transform serves all.
-    return np.rint(np.fft.irfft((of_query * of_candidate).sum(axis=0), n=n_fft)[:n_offsets]).astype(np.int64)
+class _Sums(NamedTuple):
+    """What a row-centred correlation is made of, at each alignment; with k_r and s_r the ones of row r.
+
+    Popcount of both together; sum of k_r and of s_r; of their squares; of their products.
+    """
+
+    shared: NDArray[np.int64]
+    query_ones: NDArray[np.float64]
+    candidate_ones: NDArray[np.float64]
+    query_squares: NDArray[np.float64]
+    candidate_squares: NDArray[np.float64]
+    products: NDArray[np.float64]
 
 
-def _rows(items: Items) -> NDArray[np.float64]:
-    return np.ascontiguousarray(bit_rows(items).T, dtype=np.float64)
+def _sums_of_rows(
+    shared: NDArray[np.int64], query_rows: NDArray[np.float64], candidate_rows: NDArray[np.float64]
+) -> _Sums:
+    """Add up over the 32 rows [shape=(n, 32)] of each alignment."""
+    return _Sums(
+        shared,
+        query_rows @ _EACH_ROW,
+        candidate_rows @ _EACH_ROW,
+        np.vecdot(query_rows, query_rows),
+        np.vecdot(candidate_rows, candidate_rows),
+        np.vecdot(query_rows, candidate_rows),
+    )
 
 
-def _cumulative_rows(items: Items) -> NDArray[np.int64]:
-    sums = np.zeros((items.size + 1, ITEM_BITS), dtype=np.int64)
-    np.cumsum(bit_rows(items), axis=0, out=sums[1:])
-    return sums
+def _sums_of_overlaps(query: Items, candidate: Items) -> tuple[NDArray[np.float64], ...]:
+    """Return all of `_Sums` but the first, at offsets -(n_query - 1) .. n_candidate - 1.
+
+    The end of the shorter sequence overlaps the start of the longer, then all of it a stretch inside, then its start
+    the end: sums over the rows of ends follow from those of starts, (t - p)^2 = t^2 - 2 t p + p^2.
+    """
+    if query.size > candidate.size:
+        back = [each[::-1] for each in _sums_of_overlaps(candidate, query)]
+        return back[1], back[0], back[3], back[2], back[4]
+    short, long = cumulative_row_sums(query), cumulative_row_sums(candidate)
+    whole, down = short[-1], slice(query.size - 1, 0, -1)
+    starts, ends = long[1 : query.size], long[-1] - long[candidate.size - query.size + 1 : -1]
+    inside = long[query.size :] - long[: candidate.size - query.size + 1]
+    ones, squares, along = short @ _EACH_ROW, np.vecdot(short, short), short @ whole
+    once = np.ones(len(inside))
+    return (
+        np.concatenate((ones[-1] - ones[down], ones[-1] * once, ones[down])),
+        np.concatenate([rows @ _EACH_ROW for rows in (starts, inside, ends)]),
+        np.concatenate(((squares[-1] - 2 * along + squares)[down], squares[-1] * once, squares[down])),
+        np.concatenate([np.vecdot(rows, rows) for rows in (starts, inside, ends)]),
+        np.concatenate((starts @ whole - np.vecdot(short[down], starts), inside @ whole, np.vecdot(short[down], ends))),
+    )
 
 
-def _row_sums(items: Items) -> NDArray[np.int64]:
-    """Count the ones of each bit row: (n, n_items) words to (n, 32)."""
-    sums: NDArray[np.int64] = bit_rows(items).sum(axis=1, dtype=np.int64)
-    return sums
+def _between(
+    cumulative: NDArray[np.float64], start: NDArray[np.int64], n_items: NDArray[np.int64]
+) -> NDArray[np.float64]:
+    """Return the ones of each row in each stretch [shape=(n, 32)]."""
+    ones = cumulative.take(start + n_items, axis=0)
+    ones -= cumulative.take(start, axis=0)
+    return ones
 
 
-def _measures(
-    shared: NDArray[np.int64],
-    query_rows: NDArray[np.int64],
-    candidate_rows: NDArray[np.int64],
-    overlap: NDArray[np.int64],
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def _ones_by_row(items: Items) -> NDArray[np.float64]:
+    return np.ones(items.size) @ bit_rows(items).astype(np.float64)
+
+
+def _stretches(items: Items, start: NDArray[np.int64], n_items: NDArray[np.int64]) -> NDArray[np.uint32]:
+    """Return stretches of a sequence [shape=(n, longest)], zeros after the end of shorter ones."""
+    longest = int(n_items.max())
+    lacking = int(start.max()) + longest - items.size
+    if lacking > 0:
+        items = np.concatenate((items, np.zeros(lacking, dtype=np.uint32)))
+    stretches: NDArray[np.uint32] = sliding_window_view(items, longest)[start]
+    if (n_items < longest).any():
+        stretches[np.arange(longest) >= n_items[:, None]] = 0
+    return stretches
+
+
+def _measures(sums: _Sums, overlap: NDArray[np.int64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return correlations and bit error rates."""
     n = np.maximum(overlap, 1)
     floor = VARIANCE_FLOOR * ITEM_BITS * n
-    query_ones, candidate_ones = query_rows.sum(axis=1), candidate_rows.sum(axis=1)
-    query_variance = np.maximum(query_ones - (query_rows**2).sum(axis=1) / n, floor)
-    candidate_variance = np.maximum(candidate_ones - (candidate_rows**2).sum(axis=1) / n, floor)
-    covariance = shared - (query_rows * candidate_rows).sum(axis=1) / n
-    bit_errors = np.where(overlap > 0, (query_ones + candidate_ones - 2 * shared) / (ITEM_BITS * n), 1.0)
+    query_variance = np.maximum(sums.query_ones - sums.query_squares / n, floor)
+    candidate_variance = np.maximum(sums.candidate_ones - sums.candidate_squares / n, floor)
+    covariance = sums.shared - sums.products / n
+    n_different = sums.query_ones + sums.candidate_ones - 2.0 * sums.shared
+    bit_errors = np.where(overlap > 0, n_different / (ITEM_BITS * n), 1.0)
     return covariance / np.sqrt(query_variance * candidate_variance), bit_errors
 
 
 def _chunks(n: int, *, words_each: int) -> Iterator[slice]:
-    """Cut n comparisons into parts whose unpacked bits stay within a few MiB."""
+    """Cut n comparisons into parts that stay within the cache of a core."""
     step = max(1, _CHUNK_WORDS // max(1, words_each))
     return (slice(begin, begin + step) for begin in range(0, n, step))
