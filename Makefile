@@ -40,9 +40,12 @@ eval: ## how well music is recognised, on an hour or two of it; needs ../shared/
 	@scripts/bootstrap.sh check
 	python -m eval $(ARGS)
 
-eval-full: ## the same on six hours of music with other recognisers beside; an hour or two the first time
+eval-full: ## with other recognisers beside on six hours of music; strangers and deduplication on 37; a night the first time
 	@scripts/bootstrap.sh check
-	python -m eval --full --peers $(ARGS)
+	python -m eval --set dev --peers --json build/eval/results-dev.json
+	python -m eval --set full --strangers-only --sources 300 --conditions clean mp3_32k pink_5 phone reverb_0.8 \
+	  --json build/eval/strangers.json
+	python -m eval.dedupe
 
 lock: ## make requirements*.txt anew from requirements*.in; ARGS=--upgrade takes newer versions
 	@scripts/bootstrap.sh check

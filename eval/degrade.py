@@ -120,11 +120,38 @@ def degraded(
     return np.clip(np.rint(query * 32767), -32768, 32767).astype(np.int16), pieces
 
 
+def offset_error_s(offset_s: float, pieces: Sequence[Piece], *, length_s: float) -> float:
+    """Return how far an answered offset is from the nearest that is true of any moment of a query of this length.
+
+    An offset is where in the source the query would start. With cuts or a changed tempo it depends on the moment.
+    """
+    ends_s = [*(piece.query_s for piece in pieces[1:]), length_s]
+    errors = []
+    for piece, end_s in zip(pieces, ends_s, strict=True):
+        first = piece.source_s - piece.query_s
+        last = first + (piece.rate - 1) * (end_s - piece.query_s)
+        low, high = min(first, last), max(first, last)
+        errors.append(max(low - offset_s, offset_s - high, 0.0))
+    return min(errors)
+
+
 def mixed(music: Samples, other: Samples, *, snr_db: float) -> Samples:
     """Return the music with something else so much quieter, by mean power over the whole clip."""
     power, other_power = np.mean(np.square(music)) + 1e-12, np.mean(np.square(other)) + 1e-12
     together: Samples = (music + other * np.sqrt(power / other_power / 10 ** (snr_db / 10))).astype(np.float32)
     return together
+
+
+def through_ffmpeg(samples: Samples, *arguments: str, n_channels: int) -> bytes:
+    """Return what ffmpeg writes to its output when it is given samples at `SOURCE_RATE_HZ` and these arguments."""
+    given = ("-f", "f32le", "-ac", str(n_channels), "-ar", str(SOURCE_RATE_HZ), "-i", "-")
+    return subprocess.run(
+        ["ffmpeg", "-hide_banner", "-v", "error", "-y", *given, *arguments],
+        input=samples.astype("<f4").tobytes(),
+        check=True,
+        capture_output=True,
+        timeout=_FFMPEG_TIMEOUT_S,
+    ).stdout
 
 
 def _clean(stretch: Stretch, _rng: np.random.Generator, _around: Surroundings) -> Played:
@@ -134,7 +161,7 @@ def _clean(stretch: Stretch, _rng: np.random.Generator, _around: Surroundings) -
 def _encoded(stretch: Stretch, _rng: np.random.Generator, _around: Surroundings, *, suffix: str, codec: str) -> Played:
     with tempfile.TemporaryDirectory(prefix="eval-") as folder:
         path = str(Path(folder) / f"clip.{suffix}")
-        _ffmpeg(stretch.stereo(), "-ac", "2", *codec.split(), path, n_channels=2)
+        through_ffmpeg(stretch.stereo(), "-ac", "2", *codec.split(), path, n_channels=2)
         decode = ("ffmpeg", "-nostdin", "-v", "error", "-i", path, "-f", "f32le", "-ac", "1")
         decoded = subprocess.run(
             [*decode, "-ar", str(SOURCE_RATE_HZ), "-"], check=True, capture_output=True, timeout=_FFMPEG_TIMEOUT_S
@@ -225,7 +252,7 @@ def _stretched(
     """Change tempo or pitch alone with Rubber Band, whose output starts within 5 ms of where it should."""
     music = stretch.samples[: _n(LEAD_S + stretch.length_s * tempo + 1.0)].mean(axis=1)
     filters = f"rubberband=tempo={tempo}:pitch={2 ** (semitones / 12)}"
-    raw = _ffmpeg(music, "-af", filters, "-f", "f32le", "-ac", "1", "-", n_channels=1)
+    raw = through_ffmpeg(music, "-af", filters, "-f", "f32le", "-ac", "1", "-", n_channels=1)
     return np.frombuffer(raw, dtype="<f4")[_n(LEAD_S / tempo) :], (Piece(0.0, 0.0, tempo),)
 
 
@@ -234,17 +261,6 @@ def _somewhere(recording: NDArray[np.int16], n_samples: int, rng: np.random.Gene
     first = int(rng.integers(0, max(1, recording.size - n_samples)))
     part = np.resize(recording[first:], n_samples) if recording.size - first < n_samples else recording[first:]
     return part[:n_samples].astype(np.float32) / np.float32(32768)
-
-
-def _ffmpeg(samples: Samples, *arguments: str, n_channels: int) -> bytes:
-    given = ("-f", "f32le", "-ac", str(n_channels), "-ar", str(SOURCE_RATE_HZ), "-i", "-")
-    return subprocess.run(
-        ["ffmpeg", "-hide_banner", "-v", "error", "-y", *given, *arguments],
-        input=samples.astype("<f4").tobytes(),
-        check=True,
-        capture_output=True,
-        timeout=_FFMPEG_TIMEOUT_S,
-    ).stdout
 
 
 def _n(seconds: float) -> int:

@@ -20,7 +20,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from eval import packages
 from eval.degrade import QUERY_RATE_HZ, SOURCE_RATE_HZ
+from eval.pieces import piece_of
 
 PROJECT = Path(__file__).parents[1]
 CORPUS_SCRIPTS = PROJECT.parent / "shared" / "corpus"
@@ -61,71 +63,109 @@ class Music:
 
 
 def fetched(set_name: str) -> Path:
-    """Return the folder of a set of music, "micro" or "dev", after fetching it by the corpus scripts if need be."""
+    """Return the folder of "micro", "dev" or "full", each with the music of those before, after fetching it if need be.
+
+    By the corpus scripts. Micro are 65 tracks, dev 147, full 753: 37 hours, 3 GB to download.
+    """
     folder = PROJECT / "build" / "corpus" / ("music" if set_name == "micro" else f"music-{set_name}")
-    if (folder / "manifest.tsv").exists():
+    is_full = set_name == "full"
+    if packages.is_fetched(folder) if is_full else (folder / "manifest.tsv").exists():
         return folder
-    script = CORPUS_SCRIPTS / "fetch_music.sh"
+    script = CORPUS_SCRIPTS / ("fetch_debs.sh" if is_full else "fetch_music.sh")
     if not script.exists():
         raise SystemExit(
             f"No music to evaluate with: {folder} is not there, and neither is the script that fetches it\n"
             f"({script}). Give a folder of at least eight pieces of music instead: python -m eval --music FOLDER"
         )
     folder.mkdir(parents=True, exist_ok=True)
+    if is_full:
+        packages.fetch_full(folder, script)
+        return folder
     subprocess.run(
         ["bash", str(script), str(folder), set_name], check=True, timeout=_FETCH_TIMEOUT_S, stdout=sys.stderr
     )
     return folder
 
 
-def load_music(folder: Path, *, max_tracks: int | None = None) -> Music:
-    """Decode every audio file below a folder and split the tracks; short, broken and equal files are left out."""
+def load_music(folder: Path, *, max_tracks: int | None = None, max_sources: int | None = None) -> Music:
+    """Decode every audio file below a folder and split the tracks; see `load_tracks`.
+
+    Of more sources than `max_sources` some are left out, chosen by hash; the strangers stay the same.
+    """
+    tracks = load_tracks(folder)
+    if max_tracks is not None:
+        tracks = sorted(tracks, key=lambda track: rank_by_hash(track.content))[:max_tracks]
+    music = split(tracks)
+    if len(music.strangers) < 2 or len(music.sources) < 5:
+        raise SystemExit(f"{folder} holds {len(tracks)} different pieces of {MIN_DURATION_S:g} s or more: too few.")
+    if max_sources is None:
+        return music
+    kept = sorted(music.sources, key=lambda track: rank_by_hash(track.content))[:max_sources]
+    return Music(tuple(sorted(kept, key=lambda track: track.name)), music.strangers)
+
+
+def load_tracks(folder: Path) -> list[Track]:
+    """Decode every audio file below a folder, and return them by name; short, broken and equal files are left out."""
     files = sorted(path for path in folder.rglob("*") if _may_be_audio(path))
     with ThreadPoolExecutor(2) as threads:
         tracks = [each for each in threads.map(lambda path: _load(path, folder), files) if each is not None]
-    distinct = list({track.content: track for track in reversed(tracks)}.values())
-    if max_tracks is not None:
-        distinct = sorted(distinct, key=lambda track: _rank(track.content))[:max_tracks]
-    music = split(distinct)
-    if len(music.strangers) < 2 or len(music.sources) < 5:
-        raise SystemExit(f"{folder} holds {len(distinct)} different pieces of {MIN_DURATION_S:g} s or more: too few.")
-    return music
+    distinct = {track.content: track for track in reversed(tracks)}.values()
+    return sorted(distinct, key=lambda track: track.name)
 
 
 def split(tracks: Sequence[Track]) -> Music:
-    """Divide tracks by the hashes of their families, so that recordings of one piece stay on one side."""
+    """Divide tracks by the hashes of their names, so that recordings of one piece stay on one side.
+
+    Those that are known to be of one piece under other names do not decide the side, so that learning of some leaves
+    all other tracks where they were; a source that is of the same piece as a stranger is left out.
+    """
     families: dict[str, list[Track]] = {}
     for track in sorted(tracks, key=lambda track: track.name):
-        families.setdefault(track.family, []).append(track)
+        families.setdefault(_telling_name(track.name), []).append(track)
     wanted = math.ceil(len(tracks) * STRANGER_SHARE)
     strangers: list[Track] = []
-    for family in sorted(families, key=_rank):
+    for family in sorted(families, key=rank_by_hash):
         if len(strangers) >= wanted:
             break
         strangers += families[family]
-    names = {track.name for track in strangers}
-    sources = sorted((track for track in tracks if track.name not in names), key=lambda track: track.name)
+    strange = {track.family for track in strangers}
+    sources = sorted((track for track in tracks if track.family not in strange), key=lambda track: track.name)
     return Music(tuple(sources), tuple(sorted(strangers, key=lambda track: track.name)))
+
+
+def rank_by_hash(text: str) -> str:
+    """Return what sorts by chance and always the same way."""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def decode_at_source_rate(track: Track) -> NDArray[np.int16]:
     """Decode a track to stereo [shape=(n, 2)] at `SOURCE_RATE_HZ`; not cached, it is large."""
-    return _decode(track.path, rate_hz=SOURCE_RATE_HZ, n_channels=2).reshape(-1, 2)
+    return decode(track.path, rate_hz=SOURCE_RATE_HZ, n_channels=2).reshape(-1, 2)
+
+
+def decode(path: Path, *, rate_hz: int, n_channels: int) -> NDArray[np.int16]:
+    """Decode a file to interleaved samples [shape=(n * n_channels,)], at most `MAX_DURATION_S` of it."""
+    argv = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-map", "0:a:0", "-t", f"{MAX_DURATION_S:g}"]
+    argv += ["-f", "s16le", "-ac", str(n_channels), "-ar", str(rate_hz), "-"]
+    decoded = subprocess.run(argv, check=True, capture_output=True, timeout=_DECODE_TIMEOUT_S).stdout
+    return np.frombuffer(decoded, dtype="<i2")
 
 
 def decoded_speech(recording: Path) -> Path:
     """Decode a recording of voices to mono at `SOURCE_RATE_HZ`, and return the .npy file that holds it."""
     path = CACHE / "speech" / f"{hashlib.sha256(recording.read_bytes()).hexdigest()[:24]}.npy"
     if not path.exists():
-        save(path, _decode(recording, rate_hz=SOURCE_RATE_HZ, n_channels=1))
+        save(path, decode(recording, rate_hz=SOURCE_RATE_HZ, n_channels=1))
     return path
 
 
 def family_of(name: str) -> str:
-    """Return what two encodes of one piece share: the file's name without case, punctuation and extension.
+    """Return what two recordings of one piece share: the piece if it is known (`pieces`), else a telling name."""
+    return piece_of(name) or _telling_name(name)
 
-    A short name, like "menu" or "stage 3", says nothing; such a track is a family of its own.
-    """
+
+def _telling_name(name: str) -> str:
+    """Return a file's name without case, punctuation and extension; all of it if that is short, like "menu"."""
     plain = re.sub(r"[\W_]+", "", Path(name).stem.casefold())
     return plain if len(plain) >= _MIN_TELLING_NAME else name
 
@@ -141,7 +181,7 @@ def _load(path: Path, folder: Path) -> Track | None:
     cached = _decoded_path(content)
     if not cached.exists():
         try:
-            samples = _decode(path, rate_hz=QUERY_RATE_HZ, n_channels=1)
+            samples = decode(path, rate_hz=QUERY_RATE_HZ, n_channels=1)
         except subprocess.SubprocessError:
             samples = np.zeros(0, dtype=np.int16)
         # Short ones are remembered as empty, so that folders of sound effects are decoded once.
@@ -151,13 +191,6 @@ def _load(path: Path, folder: Path) -> Track | None:
         return None
     name = path.relative_to(folder).as_posix()
     return Track(name, path, content, n_samples / QUERY_RATE_HZ, family_of(name))
-
-
-def _decode(path: Path, *, rate_hz: int, n_channels: int) -> NDArray[np.int16]:
-    argv = ["ffmpeg", "-nostdin", "-v", "error", "-i", str(path), "-map", "0:a:0", "-t", f"{MAX_DURATION_S:g}"]
-    argv += ["-f", "s16le", "-ac", str(n_channels), "-ar", str(rate_hz), "-"]
-    decoded = subprocess.run(argv, check=True, capture_output=True, timeout=_DECODE_TIMEOUT_S).stdout
-    return np.frombuffer(decoded, dtype="<i2")
 
 
 def save(path: Path, array: NDArray[np.int16]) -> None:
@@ -170,7 +203,3 @@ def save(path: Path, array: NDArray[np.int16]) -> None:
 
 def _decoded_path(content: str) -> Path:
     return CACHE / "tracks" / f"{content}.npy"
-
-
-def _rank(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()

@@ -33,6 +33,7 @@ from eval.degrade import (
     Surroundings,
     degraded,
     needed_s,
+    offset_error_s,
 )
 from eval.music import CACHE, Music, Track, decode_at_source_rate, save
 
@@ -89,18 +90,8 @@ class Query:
         return self.pieces[0].rate
 
     def offset_error_s(self, offset_s: float) -> float:
-        """Return how far an answered offset is from the nearest that is true of any moment of the query.
-
-        An offset is where in the track the query would start. With cuts or a changed tempo it depends on the moment.
-        """
-        ends_s = [*(piece.query_s for piece in self.pieces[1:]), self.length_s]
-        errors = []
-        for piece, end_s in zip(self.pieces, ends_s, strict=True):
-            first = self.offset_s + piece.source_s - piece.query_s
-            last = first + (piece.rate - 1) * (end_s - piece.query_s)
-            low, high = min(first, last), max(first, last)
-            errors.append(max(low - offset_s, offset_s - high, 0.0))
-        return min(errors)
+        """Return how far an answered offset is from the nearest that is true of any moment of the query."""
+        return offset_error_s(offset_s - self.offset_s, self.pieces, length_s=self.length_s)
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,9 @@ _MAX_ANCHORS = 24
 _MAX_SHARE_USED = 0.5
 # Two offsets of neighbouring pieces that differ by no more are the same alignment, drifting.
 _MAX_DRIFT_ITEMS = 1
+# What lies between two anchors is tried in queries of 40 s and more, whose offset may drift by so much unseen.
+_MIN_PIECES_TO_DRIFT = 8
+_MAX_GAP_ITEMS = 16
 # What a change of offset between neighbouring pieces must gain in correlation. Music repeats itself: without a price
 # for jumping, a loop would be matched with any of its repetitions and the track would seem half covered.
 _DRIFT_PRICE = 0.03
@@ -62,8 +65,9 @@ class PiecewiseAlignment:
     """All matching segments, measured together.
 
     `selection_nats` is the logarithm of how many ways there were to choose the segments: the more freedom, the more
-    they must show. `mean_correlation` is the mean over all pieces, those that do not match included. `single` is the
-    whole overlap at the one best offset.
+    they must show. `overlap_items`, `correlation` and `bit_error_rate` leave out where both sides are silent or hold a
+    tone. `mean_correlation` is the mean over all pieces, those that do not match included. `single` is the whole
+    overlap at the one best offset.
     """
 
     segments: tuple[Segment, ...]
@@ -96,13 +100,16 @@ def align_piecewise(
 
     """
     edges = _piece_edges(query.size)
-    offsets = np.unique((anchors[:_MAX_ANCHORS, None] + np.arange(-1, 2)).ravel())
+    offsets = _offsets_to_try(anchors, n_pieces=edges.size - 1)
     correlation = _correlations(query, track, edges, offsets)
     chosen = _choose_offsets(correlation, offsets)
     segments = _join(edges, correlation, chosen, offsets)
     chosen_correlation = correlation[np.arange(chosen.size), chosen]
+    once, again = _each_stretch_once(_clip(segments, query.size, track.size), track.size)
+    moved = [_moved_between_neighbours(piece, once, edges, correlation, offsets) for piece in again]
+    more, _ = _each_stretch_once(_clip([*once, *filter(None, moved)], query.size, track.size), track.size)
     return replace(
-        _measure(query, track, _each_stretch_once(_clip(segments, query.size, track.size), track.size)),
+        _measure(query, track, more),
         selection_nats=_selection_nats(segments, n_choices=correlation.size),
         mean_correlation=float(chosen_correlation.mean()),
         single=_single(query, track, anchors),
@@ -162,6 +169,19 @@ def _drifting_path(agreement: NDArray[np.float64]) -> NDArray[np.int64]:
     for block in range(n_blocks - 1, 0, -1):
         path[block - 1] = came_from[block, path[block]]
     return path
+
+
+def _offsets_to_try(anchors: NDArray[np.int64], *, n_pieces: int) -> NDArray[np.int64]:
+    """Return the anchors with one item around each; of a long query also those between two that are near, and more.
+
+    The offset of a copy at another speed passes through all of them, and windows of it are found at some.
+    """
+    near = np.unique((anchors[:_MAX_ANCHORS, None] + np.arange(-1, 2)).ravel())
+    if n_pieces < _MIN_PIECES_TO_DRIFT:
+        return near
+    between = [np.arange(one, other) for one, other in pairwise(near.tolist()) if other - one <= _MAX_GAP_ITEMS]
+    around_best = anchors[0] + np.arange(-_MAX_GAP_ITEMS, _MAX_GAP_ITEMS + 1)
+    return np.unique(np.concatenate([near, around_best, *between]))
 
 
 def _piece_edges(n_items: int) -> NDArray[np.int64]:
@@ -253,27 +273,55 @@ def _clip(pieces: list[Segment], n_query: int, n_track: int) -> list[Segment]:
     ]
 
 
-def _each_stretch_once(pieces: list[Segment], n_track: int) -> list[Segment]:
-    """Drop pieces that lie where others lie already, those of the shorter unbroken chain.
+def _each_stretch_once(pieces: list[Segment], n_track: int) -> tuple[list[Segment], list[Segment]]:
+    """Part pieces from those that lie where others lie already, those of the shorter unbroken chain.
 
     Music that repeats itself matches a part of itself over and over; three minutes of a loop are not the same recording
     as one minute of it.
     """
     chains: list[list[Segment]] = []
-    for piece in pieces:
+    for piece in sorted(pieces, key=lambda piece: piece.query_start):
         if chains and abs(piece.offset_items - chains[-1][-1].offset_items) <= _MAX_DRIFT_ITEMS:
             chains[-1].append(piece)
         else:
             chains.append([piece])
     is_used = np.zeros(n_track, dtype=np.bool_)
-    kept = []
+    once, again = [], []
     for chain in sorted(chains, key=lambda chain: -sum(piece.n_items for piece in chain)):
         for piece in chain:
             there = slice(piece.query_start + piece.offset_items, piece.query_stop + piece.offset_items)
             if piece.n_items > 0 and is_used[there].mean() <= _MAX_SHARE_USED:
                 is_used[there] = True
-                kept.append(piece)
-    return sorted(kept, key=lambda piece: piece.query_start)
+                once.append(piece)
+            elif piece.n_items > 0:
+                again.append(piece)
+    return sorted(once, key=lambda piece: piece.query_start), again
+
+
+def _moved_between_neighbours(
+    piece: Segment,
+    placed: list[Segment],
+    edges: NDArray[np.int64],
+    correlation: NDArray[np.float64],
+    offsets: NDArray[np.int64],
+) -> Segment | None:
+    """Return a piece where its neighbours say that it lies, if it matches there; else None.
+
+    Where music repeats itself, another repetition may correlate a little better than the place that goes on.
+    """
+    before = [each.offset_items for each in placed if each.query_start < piece.query_start][-1:]
+    after = [each.offset_items for each in placed if each.query_start > piece.query_start][:1]
+    ends = np.array(before + after, dtype=np.int64)
+    if not ends.size:
+        return None
+    goes_on = (
+        (offsets >= ends.min()) & (offsets <= ends.max()) if np.ptp(ends) <= _MAX_GAP_ITEMS else np.isin(offsets, ends)
+    )
+    number = int(np.searchsorted(edges, piece.query_start, side="right")) - 1
+    at = int(np.where(goes_on, correlation[number], -1.0).argmax())
+    if correlation[number, at] < _MIN_PIECE_CORRELATION:
+        return None
+    return Segment(int(edges[number]), int(edges[number + 1]), int(offsets[at]), float(correlation[number, at]))
 
 
 def _single(query: NDArray[np.uint32], track: NDArray[np.uint32], anchors: NDArray[np.int64]) -> PiecewiseAlignment:
@@ -291,10 +339,12 @@ def _measure(query: NDArray[np.uint32], track: NDArray[np.uint32], pieces: list[
         np.array([piece.offset_items for piece in pieces], dtype=np.int64),
         np.array([piece.n_items for piece in pieces], dtype=np.int64),
     )
-    correlation, bit_errors = correlate_pairs(query[query_index], track[track_index])
+    # Silence lies on silence in any two tracks, and where both begin or end a common step looks like common music.
+    says_something = informative_items(query)[query_index] | informative_items(track)[track_index]
+    correlation, bit_errors = correlate_pairs(query[query_index[says_something]], track[track_index[says_something]])
     return PiecewiseAlignment(
         segments=_merge(pieces, query, track),
-        overlap_items=int(query_index.size),
+        overlap_items=int(says_something.sum()),
         correlation=correlation,
         bit_error_rate=bit_errors,
         query_coverage=_coverage(query, query_index),

@@ -61,7 +61,7 @@ class Recogniser:
             track_id = self.hashes[stored.sha256]
             verdict = same_file_verdict(track_id)
         else:
-            verdict = judge(search(found.fingerprint, self.corpus), query_items=found.fingerprint.n_items)
+            verdict = judge(search(found.fingerprint, self.corpus, by_pair=True), query_items=found.fingerprint.n_items)
         if verdict.outcome == "DUPLICATE":
             offset_s = verdict.match.offset_s if verdict.match else 0.0
             duplicate_of = match(verdict.relation, track=self.tracks[verdict.track_id or ""], offsetSeconds=offset_s)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from eval import music, queries
+from eval import music, pairs, queries, variants
 from eval.music import Music, load_music
 from tests.support.music import ffmpeg
 
@@ -35,6 +35,6 @@ def loaded(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[M
     """The music of the folder, with a cache of its own."""
     cache = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(music, "CACHE", cache)
-        patch.setattr(queries, "CACHE", cache)
+        for module in (music, queries, pairs, variants):
+            patch.setattr(module, "CACHE", cache)
         yield load_music(folder)

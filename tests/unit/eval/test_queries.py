@@ -1,5 +1,6 @@
 """Queries: the split of music and clips, the cache, and the truth they carry."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,29 @@ def test_short_names_are_no_family() -> None:
     assert family_of("a/menu.it") != family_of("b/menu.it")
 
 
+def test_versions_under_other_names_are_known() -> None:
+    """They are right answers for each other; and the instruments of a song, which lie in one folder."""
+    assert family_of("glob2-data/usr/zik/a1.ogg") == family_of("glob2-data/usr/zik/a2.ogg")
+    assert family_of("glob2-data/usr/zik/a1.ogg") != family_of("glob2-data/usr/zik/a3.ogg")
+    assert family_of("other-game/usr/zik/a1.ogg") != family_of("other-game/usr/zik/a2.ogg")
+    assert family_of("songs/one/guitar.ogg") == family_of("songs/one/song.ogg") != family_of("songs/two/song.ogg")
+
+
+def test_what_a_stranger_has_another_version_of_is_not_catalogued() -> None:
+    """Nor does it push other tracks to the other side."""
+    versions = [
+        Track(f"game/usr/{i}/{name}.ogg", Path("x"), f"{i}{name}", 60.0, f"song {i}")
+        for i in range(20)
+        for name in ("guitar", "song")
+    ]
+    divided = split(versions)
+    names = split([replace(track, family=track.name) for track in versions])
+    assert divided.strangers != ()
+    assert [track.name for track in divided.strangers] == [track.name for track in names.strangers]
+    assert {track.family for track in divided.sources}.isdisjoint(track.family for track in divided.strangers)
+    assert len(divided.sources) < len(names.sources)
+
+
 def test_copies_and_what_does_not_decode_are_left_out(loaded: Music) -> None:
     """Of eleven files, eight are different pieces long enough."""
     assert len(loaded.sources) + len(loaded.strangers) == 8
@@ -78,7 +102,7 @@ def test_a_clean_query_is_its_track_from_its_offset_on(
     plan = Plan(conditions=("clean",), n_clips=1, n_stranger_clips=1)
     for query in make_queries(loaded, plan, n_processes=1)[:3]:
         track = next(each for each in (*loaded.sources, *loaded.strangers) if each.name == query.track)
-        whole = music._decode(track.path, rate_hz=11025, n_channels=1).astype(float)
+        whole = music.decode(track.path, rate_hz=11025, n_channels=1).astype(float)
         clip, first = query.samples().astype(float), round(query.offset_s * 11025)
         agreement = [
             np.corrcoef(clip, whole[first + shift : first + shift + clip.size])[0, 1] for shift in (-60, 0, 60)

@@ -30,7 +30,7 @@ def match(
     *, correlation: float = 0.9, query: float = 1.0, track: float = 1.0, drift: float = 0.0, track_id: str = "t1"
 ) -> Match:
     segments = tuple(Segment(at, at + 100, round(at * drift), correlation) for at in range(0, 800, 100))
-    return Match(track_id, correlation, correlation, 0.05, 0, 0.0, 800, 99.0, query, track, segments)
+    return Match(track_id, correlation, correlation, 0.05, 0, 0.0, 800, 99.0, query, track, segments, 30.0)
 
 
 def report_of(*matches: Match) -> SearchReport:
@@ -38,7 +38,7 @@ def report_of(*matches: Match) -> SearchReport:
 
 
 def judged(items: NDArray[np.uint32], corpus: FingerprintCorpus, policy: VerdictPolicy | None = None) -> DedupeVerdict:
-    report = search(Fingerprint.of_items(items), corpus)
+    report = search(Fingerprint.of_items(items), corpus, by_pair=True)
     return judge(report, query_items=items.size, policy=policy or VerdictPolicy())
 
 
@@ -123,6 +123,16 @@ def test_drift_is_the_slope_of_steady_offsets_only() -> None:
     assert speed_drift(match()) == pytest.approx(0.0)
     jumping = tuple(Segment(at, at + 100, (at // 400) * 60, 0.5) for at in range(0, 800, 100))
     assert speed_drift(replace(match(), segments=jumping)) == 0.0
+
+
+@pytest.mark.parametrize(("n_elsewhere", "drift"), [(0, 0.02), (1, 0.02), (3, 0.0)])
+def test_single_segments_elsewhere_do_not_hide_a_drift(n_elsewhere: int, drift: float) -> None:
+    """Music that repeats itself; but not more than a fifth of it."""
+    segments = tuple(
+        replace(segment, offset_items=segment.offset_items + 300) if number in (3, 1, 6)[:n_elsewhere] else segment
+        for number, segment in enumerate(match(drift=0.02).segments)
+    )
+    assert speed_drift(replace(match(), segments=segments)) == pytest.approx(drift, abs=0.002)
 
 
 @pytest.mark.parametrize(
