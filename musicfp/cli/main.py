@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "tracks": ("musicfp.cli.catalogue:tracks", "List the catalogue's tracks."),
     "track": ("musicfp.cli.catalogue:track", "Show one track."),
     "submissions": ("musicfp.cli.catalogue:submissions", "List submissions and their verdicts."),
+    "verdicts": ("musicfp.cli.verdicts:verdicts", "List verdicts, or what a changed policy would flip."),
     "backfill": ("musicfp.cli.backfill:backfill", "Compute one feature for all tracks."),
     "db": ("musicfp.cli.db:db", "Migrate or check the database."),
     "index": ("musicfp.cli.index:index", "Verify or rebuild the search index."),

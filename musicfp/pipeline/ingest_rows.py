@@ -1,14 +1,12 @@
 """From what ingest found out to the rows that are stored."""
 
-from typing import Any
-
 from musicfp.catalog.acceptance import FULL_FINGERPRINT, AcceptedTrack
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import FingerprintRow, RelatedTrackRow, SubmissionRow, TrackRow, VerdictRow
 from musicfp.fingerprint.chromaprint import FINGERPRINTER_VERSION
 from musicfp.fingerprint.verdict import DedupeVerdict, RelatedMatch
-from musicfp.fingerprint.verification import Match
 from musicfp.identity import source_key
+from musicfp.pipeline.evidence import evidence_of
 from musicfp.pipeline.inspection import Inspection
 
 
@@ -63,7 +61,7 @@ def verdict_row(submission: SubmissionRow, verdict: DedupeVerdict, *, status: st
         bit_error_rate=match.bit_error_rate if match else (0.0 if is_same_file else None),
         offset_s=match.offset_s if match else (0.0 if is_same_file else None),
         overlap_s=match.overlap_s if match else None,
-        evidence=_evidence(match) if match else {},
+        evidence=evidence_of(verdict),
         decided_at=utc_now(),
     )
 
@@ -79,14 +77,3 @@ def _related_row(track_id: str, related: RelatedMatch) -> RelatedTrackRow:
         offset_s=match.offset_s,
         overlap_s=match.overlap_s,
     )
-
-
-def _evidence(match: Match) -> dict[str, Any]:
-    return {
-        "correlation": round(match.correlation, 6),
-        "queryCoverage": round(match.query_coverage, 6),
-        "trackCoverage": round(match.track_coverage, 6),
-        "overlapItems": match.overlap_items,
-        "offsetItems": match.offset_items,
-        "segments": len(match.segments),
-    }

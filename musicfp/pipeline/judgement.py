@@ -4,21 +4,12 @@ What belongs here: asking the catalogue as it is, and knowing when that has chan
 compared and what a match means (`musicfp.fingerprint`).
 """
 
-from dataclasses import replace
-
 from sqlmodel import Session
 
 from musicfp.catalog import acceptance
 from musicfp.catalog.engine import Database
 from musicfp.fingerprint.model import Fingerprint
-from musicfp.fingerprint.verdict import (
-    DedupeOutcome,
-    DedupeVerdict,
-    RelatedMatch,
-    VerdictPolicy,
-    judge,
-    same_file_verdict,
-)
+from musicfp.fingerprint.verdict import DedupeVerdict, VerdictPolicy, accepted_in_review, judge, same_file_verdict
 from musicfp.pipeline.recognition import Recogniser
 
 
@@ -41,20 +32,10 @@ class Judge:
             self._seen_ordinal = acceptance.newest_ordinal(session)
         if same_file is not None:
             return same_file_verdict(same_file.id, policy=self._policy)
-        report = self._recogniser.search(fingerprint)
+        report = self._recogniser.search(fingerprint, by_pair=True)
         verdict = judge(report, query_items=fingerprint.n_items, policy=self._policy)
-        if force_accept and verdict.outcome is not DedupeOutcome.UNIQUE:
-            return _accepted_in_review(verdict)
-        return verdict
+        return accepted_in_review(verdict) if force_accept else verdict
 
     def is_outdated(self, session: Session) -> bool:
         """Whether tracks were accepted since the last judgement, as seen in this transaction."""
         return acceptance.newest_ordinal(session) != self._seen_ordinal
-
-
-def _accepted_in_review(verdict: DedupeVerdict) -> DedupeVerdict:
-    related = verdict.related
-    if verdict.outcome is DedupeOutcome.DUPLICATE and verdict.match is not None and verdict.relation is not None:
-        related = (RelatedMatch(verdict.relation, verdict.match), *related)  # of others it is among them already
-    reason = f"Accepted in review. {verdict.reason}"
-    return replace(verdict, outcome=DedupeOutcome.UNIQUE, reason=reason, related=related)

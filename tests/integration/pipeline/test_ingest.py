@@ -9,9 +9,11 @@ from sqlmodel import func, select
 from musicfp.catalog import acceptance, lineage, relations, submissions
 from musicfp.catalog.tables import TrackRow
 from musicfp.errors import InvalidRequest, StoreUnavailable
+from musicfp.fingerprint.verdict import VerdictPolicy
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.ingest import MAX_ATTEMPTS, forget_decided_objects, ingest_batch
 from musicfp.pipeline.inspection import InspectionPool
+from musicfp.pipeline.recheck import recheck
 from musicfp.pipeline.reviews import retry_submission
 from musicfp.pipeline.versions import DEDUPE_VERDICT, INGEST_ASSET_VERSIONS
 from musicfp.store.objects import ObjectStore
@@ -68,7 +70,9 @@ def test_a_batch_is_decided_in_its_order(stage: StageContext, songs: SongFolder)
         assert each.submission.object_gone_at is None or each.submission.decided_at is not None
     excerpt = verdict_of(stage, outcomes[3].submission.id)
     assert excerpt.offset_s == pytest.approx(6.0, abs=0.2)
-    assert excerpt.evidence["queryCoverage"] > 0.8
+    assert excerpt.evidence["matches"][0]["queryCoverage"] > 0.8
+    rechecked = list(recheck(stage.database, VerdictPolicy()))
+    assert [(each.after is None, each.would_change) for each in rechecked] == [(False, False)] * 5
     assert keys_in(stage, stage.settings.submission_bucket) == []
 
 

@@ -10,9 +10,11 @@ from musicfp.catalog import relations
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import SubmissionRow
 from musicfp.errors import InvalidRequest
+from musicfp.fingerprint.verdict import VerdictPolicy
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.expiry import expire_old_submissions
 from musicfp.pipeline.ingest import ingest_batch
+from musicfp.pipeline.recheck import recheck
 from musicfp.pipeline.reviews import retry_submission, review_submission
 from tests.support.ingesting import (
     discover_all,
@@ -39,6 +41,11 @@ def _waiting_medley(stage: StageContext, songs: SongFolder) -> tuple[str, str]:
     return first.submission.id, medley.submission.id
 
 
+def _would_flip(stage: StageContext) -> list[str]:
+    """Return the submissions that would be decided otherwise if related uploads did not wait."""
+    return [each.submission_id for each in recheck(stage.database, VerdictPolicy()) if each.would_change]
+
+
 def test_related_uploads_are_accepted_with_the_relation(stage: StageContext, songs: SongFolder) -> None:
     """A medley contains a track: it is new, and says so."""
     first, medley = ingest_all(stage, songs.song(1), songs.medley(1, 2))
@@ -51,9 +58,11 @@ def test_related_uploads_are_accepted_with_the_relation(stage: StageContext, son
 def test_a_reviewer_lets_a_waiting_upload_in(reviewing: StageContext, songs: SongFolder) -> None:
     """It goes through ingest again and keeps its relation; the same file would still be a duplicate."""
     first, medley = _waiting_medley(reviewing, songs)
+    assert _would_flip(reviewing) == [medley]
     review_submission(reviewing.database, submission_id=medley, accept=True, reason="A medley, on purpose")
     (outcome,) = ingest_batch(reviewing, [medley])
     assert outcome.submission.status == "ACCEPTED"
+    assert _would_flip(reviewing) == []
     assert verdict_of(reviewing, medley).reason.startswith("Accepted in review.")
     with reviewing.database.read() as session:
         assert [row.other_track_id for row in relations.related(session, [medley])[medley]] == [first]
