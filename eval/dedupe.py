@@ -6,8 +6,8 @@
     python -m eval.dedupe --variants-of 10      fewer
 
 What belongs here: the command, submitting tracks and variants, counting. What does not: making variants (`variants`),
-comparing pairs without the product (`pairs`). The product is asked as an upload asks it: `search` with the whole
-fingerprint, then `judge`, on a catalogue in memory.
+comparing pairs without the product (`pairs`). The product is asked as an upload asks it, by `judge_recording`, on
+a catalogue in memory; tracks by their fingerprints alone, variants by their audio.
 """
 
 import argparse
@@ -25,11 +25,14 @@ from eval.fingerprints import fingerprint_of
 from eval.music import PROJECT, Track, fetched, load_tracks, rank_by_hash
 from eval.pairs import BestAlignments, best_alignments
 from eval.variants import AS_IT_IS, RECIPES, Recipe, Variant, make_variant
+from musicfp.fingerprint.band import band_fingerprint
 from musicfp.fingerprint.corpus import FingerprintCorpus
 from musicfp.fingerprint.correlation import has_enough_information
+from musicfp.fingerprint.deduplication import judge_recording
+from musicfp.fingerprint.listening import Query
 from musicfp.fingerprint.model import Fingerprint
-from musicfp.fingerprint.search import search
-from musicfp.fingerprint.verdict import DEFAULT_POLICY, DedupeVerdict, MatchRelation, RelatedMatch, judge
+from musicfp.fingerprint.postings import FingerprintKind
+from musicfp.fingerprint.verdict import DedupeVerdict, MatchRelation, RelatedMatch
 
 RESULTS = PROJECT / "build" / "eval" / "dedupe.json"
 # Short enough for making 30 variants of 60 of them; long enough that what is cut out or inserted is a small part.
@@ -94,7 +97,7 @@ def submit_all(tracks: Sequence[Track], fingerprints: Sequence[Fingerprint]) -> 
     corpus = FingerprintCorpus()
     relations = []
     for track, fingerprint in zip(tracks, fingerprints, strict=True):
-        relations += [_relation(track.name, each) for each in _said(_verdict(fingerprint, corpus))]
+        relations += [_relation(track.name, each) for each in _said(judge_recording(Query(fingerprint), corpus))]
         corpus.add(track.name, fingerprint)
     return relations
 
@@ -129,11 +132,12 @@ def judge_variants(
     ]
     others, chosen = [tracks[at] for at in usable[:_N_OTHERS]], [tracks[at] for at in usable[_N_OTHERS:]][:n_tracks]
     # As ingest makes them, which hears one channel where two cancel out; of the rest the mono mix is as good.
-    stored = {track.name: make_variant(track, AS_IT_IS, others=()).fingerprint for track in chosen}
+    stored = {track.name: make_variant(track, AS_IT_IS, others=()).query.fingerprint for track in chosen}
     corpus = FingerprintCorpus()
     for track, fingerprint in zip(tracks, fingerprints, strict=True):
         if track not in others:
             corpus.add(track.name, stored.get(track.name, fingerprint))
+            corpus.add(track.name, band_fingerprint(track.samples()), kind=FingerprintKind.BAND)
     relatives = _relatives(relations)
     judged = []
     for track in chosen:
@@ -141,10 +145,6 @@ def judge_variants(
             variant = make_variant(track, recipe, others=others)
             judged.append(_judged(variant, corpus, relatives.get(track.name, set())))
     return judged
-
-
-def _verdict(fingerprint: Fingerprint, corpus: FingerprintCorpus) -> DedupeVerdict:
-    return judge(search(fingerprint, corpus, by_pair=True), query_items=fingerprint.n_items, policy=DEFAULT_POLICY)
 
 
 def _said(verdict: DedupeVerdict) -> list[RelatedMatch]:
@@ -180,7 +180,7 @@ def _relatives(relations: Sequence[Relation]) -> dict[str, set[str]]:
 
 
 def _judged(variant: Variant, corpus: FingerprintCorpus, relatives: set[str]) -> Judged:
-    said = _said(_verdict(variant.fingerprint, corpus))
+    said = _said(judge_recording(variant.query, corpus))
     own = next((each for each in said if each.match.track_id == variant.track), None)
     wrong = [each for each in said if each.match.track_id not in {variant.track, *relatives}]
     return Judged(

@@ -1,6 +1,6 @@
 """Whole tracks as people upload them a second time: coded anew, edited, sped up, inside of something longer.
 
-What belongs here: each kind of variant, what deduplication must say of it, and making its fingerprint. What does not:
+What belongs here: each kind of variant, what deduplication must say of it, and making it. What does not:
 clips under noise (`degrade`), asking the product (`dedupe`).
 
 An edit is a list of parts of the track, of silence and of other music, from which both the audio and the truth follow.
@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from eval.degrade import QUERY_RATE_HZ, SOURCE_RATE_HZ, Piece, through_ffmpeg
-from eval.music import CACHE, Track, decode, decode_at_source_rate
+from eval.fingerprints import fingerprint_of
+from eval.music import CACHE, Track, decode, decode_at_source_rate, save
 from eval.noise import Samples
-from musicfp.fingerprint.downmix import fingerprint_samples
-from musicfp.fingerprint.model import Fingerprint
+from musicfp.fingerprint.downmix import choose_downmix, mixed
+from musicfp.fingerprint.listening import Query
 from musicfp.fingerprint.verdict import MatchRelation
 
-_VERSION = "1"
+_VERSION = "2"
 # The contract: less of either side is a part of it.
 _MIN_COVERAGE = 0.8
 # Halves the time that stretching takes, most of the time of all variants.
@@ -67,18 +68,18 @@ class Recipe:
 
 @dataclass(frozen=True)
 class Variant:
-    """A made variant: its fingerprint, and what is true of it. `relation` is what must be said of it and its track."""
+    """A made variant as the product hears it. `relation` is what must be said of it and its track."""
 
     recipe: str
     track: str
-    fingerprint: Fingerprint
+    query: Query
     pieces: tuple[Piece, ...] = field(repr=False)
     length_s: float
     relation: MatchRelation | None
 
 
 def make_variant(track: Track, recipe: Recipe, *, others: Sequence[Track]) -> Variant:
-    """Return a variant of a track; its fingerprint is kept.
+    """Return a variant of a track; its samples are kept, two or three megabytes.
 
     Parameters
     ----------
@@ -102,7 +103,7 @@ def make_variant(track: Track, recipe: Recipe, *, others: Sequence[Track]) -> Va
     return Variant(
         recipe=recipe.name,
         track=track.name,
-        fingerprint=_fingerprint(track, recipe, parts, others),
+        query=_query(track, recipe, parts, others),
         pieces=pieces,
         length_s=float(ends_s[-1]),
         relation=_relation(parts, duration_s) if recipe.is_same_music else None,
@@ -119,19 +120,16 @@ def _relation(parts: Sequence[Part], duration_s: float) -> MatchRelation | None:
     return MatchRelation.CONTAINS if covers_track else MatchRelation.SIMILAR
 
 
-def _fingerprint(track: Track, recipe: Recipe, parts: Sequence[Part], others: Sequence[Track]) -> Fingerprint:
+def _query(track: Track, recipe: Recipe, parts: Sequence[Part], others: Sequence[Track]) -> Query:
     needs_others = any(part.source == "other" for part in parts)
     facts = [_VERSION, repr(recipe.codec), recipe.filters, repr(parts), track.content]
     facts += [other.content for other in others] if needs_others else []
     path = CACHE / "variants" / recipe.name / f"{hashlib.sha256('|'.join(facts).encode()).hexdigest()[:24]}.npy"
     if not path.exists():
-        music = _put_together(track, parts, others if needs_others else ())
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished = path.with_suffix(".tmp.npy")
-        made, _ = fingerprint_samples([_decoded(music, recipe)], sample_rate_hz=QUERY_RATE_HZ, n_channels=2)
-        np.save(unfinished, made.sub_fingerprints)
-        unfinished.replace(path)
-    return Fingerprint.of_items(np.load(path))
+        made = _decoded(_put_together(track, parts, others if needs_others else ()), recipe)
+        save(path, mixed(made, choose_downmix([made])))
+    samples: NDArray[np.int16] = np.load(path)
+    return Query(fingerprint_of(samples), samples)
 
 
 def _put_together(track: Track, parts: Sequence[Part], others: Sequence[Track]) -> Samples:

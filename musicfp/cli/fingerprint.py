@@ -67,7 +67,7 @@ def _match(a: Fingerprint, b: Fingerprint) -> Match | None:
     """Search for A in a catalogue of B alone: the same verdict as an upload would get."""
     corpus = FingerprintCorpus()
     corpus.add("b", b)
-    return next(iter(search(a, corpus).matches), None)
+    return next(iter(search(a, corpus, by_pair=True).matches), None)
 
 
 def _answer(alignment: Alignment, match: Match | None, *, item_duration_s: float) -> dict[str, object]:

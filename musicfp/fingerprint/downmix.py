@@ -7,14 +7,15 @@ those, the louder channel alone is fingerprinted.
 What belongs here: choosing what is heard, for samples in pieces. What does not: the library (`chromaprint`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
 from musicfp.fingerprint.chromaprint import PcmFingerprinter
-from musicfp.fingerprint.model import Fingerprint
+from musicfp.fingerprint.listening import Query
+from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
 
 # The sum of ordinary stereo is at most 6 dB below its louder channel; 20 dB below, what is left is not the music.
 CANCELLED_BELOW = 10 ** (-20 / 10)
@@ -63,6 +64,26 @@ def fingerprint_samples(
     return fingerprinters[chosen].finish(), chosen
 
 
+def query_of(chunks: Iterable[NDArray[np.int16]], *, n_channels: int, max_samples: int) -> Query:
+    """Fingerprint samples at 11025 Hz to their end, and keep what was fingerprinted unless it is too much.
+
+    Parameters
+    ----------
+    chunks
+        NDArray[np.int16] [shape=(n, n_channels)], any lengths.
+    n_channels
+        1 or 2.
+    max_samples
+        Of a longer recording the query has no samples.
+    """
+    kept: list[NDArray[np.int16]] = []
+    fingerprint, downmix = fingerprint_samples(
+        _keeping(chunks, kept, max_samples=max_samples), sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=n_channels
+    )
+    is_whole = 0 < sum(len(chunk) for chunk in kept) <= max_samples
+    return Query(fingerprint, mixed(np.concatenate(kept), downmix) if is_whole else None)
+
+
 def choose_downmix(chunks: Iterable[NDArray[np.int16]]) -> Downmix:
     """Return what `fingerprint_samples` would choose for a whole recording in two channels, at a twentieth of the cost.
 
@@ -82,6 +103,18 @@ def mixed(samples: NDArray[np.int16], downmix: Downmix) -> NDArray[np.int16]:
         mean: NDArray[np.int16] = ((samples[:, 0].astype(np.int32) + samples[:, 1]) >> 1).astype(np.int16)
         return mean
     return samples[:, 0 if downmix is Downmix.LEFT else 1]
+
+
+def _keeping(
+    chunks: Iterable[NDArray[np.int16]], kept: list[NDArray[np.int16]], *, max_samples: int
+) -> Iterator[NDArray[np.int16]]:
+    """Pass samples on and keep them in `kept`, until those are too many."""
+    n_kept = 0
+    for chunk in chunks:
+        if n_kept <= max_samples:
+            kept.append(chunk)
+            n_kept += len(chunk)
+        yield chunk
 
 
 def _products(stereo: NDArray[np.int16]) -> NDArray[np.float64]:

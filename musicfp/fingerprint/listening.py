@@ -7,8 +7,8 @@ A query that is only a fingerprint can be heard in one way. One that comes with 
 telephone, without its noise, and at another speed or pitch, and it says which of its bits are doubtful.
 """
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
@@ -26,6 +26,7 @@ BANDS = {FingerprintKind.FULL: FULL_BAND, FingerprintKind.BAND: Band(300.0, 3400
 _MAX_ITEMS_LISTENED = 240
 _MAX_ITEMS_FLIPPED = 640
 _SEMITONE = 2 ** (1 / 12)
+_LIKELY_PER_ITEM = 64
 
 
 class Tier(StrEnum):
@@ -64,12 +65,43 @@ class Query:
 
 
 @dataclass(frozen=True)
+class Rate:
+    """By what factors a query may be higher and faster than its track, and in which fingerprint that is heard."""
+
+    kind: FingerprintKind
+    pitch: float
+    speed: float
+
+
+def _rates(*, of_speed: Iterable[int], of_pitch: Iterable[int]) -> Iterator[Rate]:
+    """Yield rates in sixths of a semitone, upwards and downwards, small changes first."""
+    for sixths in range(1, 7):
+        for factor in (_SEMITONE ** (sixths / 6), _SEMITONE ** (-sixths / 6)):
+            # A record played faster.
+            if sixths in of_speed:
+                yield Rate(FingerprintKind.FULL, factor, factor)
+            # A song transposed. What transposes smears the bass, which the band leaves out.
+            if sixths in of_pitch:
+                yield Rate(FingerprintKind.BAND, factor, 1.0)
+
+
+# A noisy clip is heard with many guesses, which finds it half a step beside its rate.
+RATES = tuple(_rates(of_speed=(1, 2, 4, 6), of_pitch=(2, 4, 6)))
+# A whole recording is heard with few.
+CLOSE_RATES = tuple(_rates(of_speed=range(1, 7), of_pitch=range(1, 7)))
+# Half the distance of two rates; the quick lengths of transforms are within 2 cents of what is asked for.
+_FINE_CENTS = (-8, -4, 4, 8)
+_AS_IT_IS = Rate(FingerprintKind.FULL, 1.0, 1.0)
+
+
+@dataclass(frozen=True)
 class Listening:
-    """The query heard in one way: its items, the terms to look up, and in which fingerprint of the tracks."""
+    """The query heard in one way: its items, the terms to look up, in which fingerprint of the tracks, at what rate."""
 
     kind: FingerprintKind
     items: NDArray[np.uint32]
     probes: Probes
+    rate: Rate = _AS_IT_IS
 
 
 def listenings(query: Query, tier: Tier) -> Iterator[Listening]:
@@ -83,8 +115,8 @@ def listenings(query: Query, tier: Tier) -> Iterator[Listening]:
                 FingerprintKind.FULL, items, _some(flip_probes(items, n_flips=1), items.size, _MAX_ITEMS_FLIPPED)
             )
         case Tier.LIKELY:
-            yield _guessed(FingerprintKind.BAND, query.power, per_item=64)
-            yield _guessed(FingerprintKind.FULL, query.power, per_item=64)
+            yield _guessed(FingerprintKind.BAND, query.power, per_item=_LIKELY_PER_ITEM)
+            yield _guessed(FingerprintKind.FULL, query.power, per_item=_LIKELY_PER_ITEM)
         case Tier.THOROUGH if query.samples is None:
             # Of more than 30 s, enough items survive with one flip: every upload that is new comes this far.
             if items.size <= _MAX_ITEMS_LISTENED:
@@ -94,17 +126,24 @@ def listenings(query: Query, tier: Tier) -> Iterator[Listening]:
             yield _guessed(FingerprintKind.FULL, without_stationary_noise(query.power), per_item=512)
             yield _guessed(FingerprintKind.BAND, query.power, per_item=512)
         case Tier.RATES if query.samples is not None:
-            for sixths in (1, -1, 2, -2, 4, -4, 6, -6):
-                factor = _SEMITONE ** (sixths / 6)
-                # A record played faster.
-                power = power_spectra(query.samples, pitch=factor, speed=factor)
-                yield _guessed(FingerprintKind.FULL, power, per_item=64)
-                # A song transposed. What transposes smears the bass, which the band leaves out.
-                if abs(sixths) > 1:
-                    power = power_spectra(query.samples, pitch=factor)
-                    yield _guessed(FingerprintKind.BAND, power, per_item=64)
+            for rate in RATES:
+                yield heard_at(query.samples, rate)
         case _:
             return
+
+
+def rates_around(rate: Rate) -> Iterator[Rate]:
+    """Yield a rate of `CLOSE_RATES` and others up to the middle between it and its neighbours."""
+    yield rate
+    for cents in _FINE_CENTS:
+        factor = 2 ** (cents / 1200)
+        yield replace(rate, pitch=rate.pitch * factor, speed=rate.speed * (1.0 if rate.speed == 1.0 else factor))
+
+
+def heard_at(samples: NDArray[np.int16], rate: Rate, *, per_item: int = _LIKELY_PER_ITEM) -> Listening:
+    """Hear samples [shape=(n_samples,)], mono at 11025 Hz, as if they were not changed by this rate."""
+    power = power_spectra(samples, pitch=rate.pitch, speed=rate.speed)
+    return replace(_guessed(rate.kind, power, per_item=per_item), rate=rate)
 
 
 def _guessed(kind: FingerprintKind, power: NDArray[np.float64], *, per_item: int) -> Listening:

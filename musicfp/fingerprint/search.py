@@ -6,33 +6,39 @@ counting what is found (`candidates`), verifying it (`verification`), what a mat
 1. The query is heard in some way and its terms are looked up in the index.
 2. The best (track, offset) of each window of at most 10 s are verified by row-centred correlation.
 3. Promising tracks are aligned piece by piece, so that cuts, inserts and drifting speed still match.
-4. A track is a match if its correlation is higher than unrelated music reaches on an overlap of that length.
+4. A track is a match if it agrees better than unrelated music does by chance in a catalogue of this size.
 5. If no match is sure, the next tier hears better and costs more.
 """
 
 import math
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
-from musicfp.fingerprint.candidates import vote
+from musicfp.fingerprint.calibration import PAIR_BAR, Bar, Chance, bar_of, evidence_nats, n_tracks_of
+from musicfp.fingerprint.candidates import Candidates, vote
 from musicfp.fingerprint.correlation import has_enough_information
 from musicfp.fingerprint.exhaustive import scan
-from musicfp.fingerprint.listening import Listening, Query, Tier, listenings
-from musicfp.fingerprint.model import Fingerprint
-from musicfp.fingerprint.postings import FingerprintKind, SearchableCatalogue
-from musicfp.fingerprint.verification import Match, min_correlation, verified_matches, window_edges
+from musicfp.fingerprint.listening import CLOSE_RATES, Listening, Query, Rate, Tier, heard_at, listenings, rates_around
+from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
+from musicfp.fingerprint.postings import FingerprintKind, SearchableCatalogue, StoredFingerprint
+from musicfp.fingerprint.repetition import repetitiveness
+from musicfp.fingerprint.verification import Match, verified_matches, window_edges
 
-SEARCH_VERSION = "3"
+SEARCH_VERSION = "4"
 DEFAULT_LIMIT = 10
 DEFAULT_BUDGET_MS = 2000.0
 _MAX_CANDIDATES = 200
 _MIN_CANDIDATES_PER_WINDOW = 32
 # What unrelated music reaches once in 10^9 pairs, over most of the query: no costlier tier can change this answer.
-_SURE_NATS = math.log(1000)
+_SURE_NATS = math.log(1e9)
 _SURE_COVERAGE = 0.5
+# How much of a recording is heard at every rate, with few guesses: it is not noise that such copies suffer from.
+_CHANGED_PART_S = 25.0
+_CHANGED_PER_ITEM = 16
 # 2,000 tracks of 4 minutes have 3.9 million alignments.
 _EXHAUSTIVE_MAX_TRACKS = 2000
 _EXHAUSTIVE_MAX_ITEMS = 240
@@ -55,33 +61,59 @@ class SearchReport:
 
 @dataclass
 class _Progress:
-    """What the tiers so far have found: the best match of each track."""
+    """What the tiers so far have found, in a catalogue of so many tracks: the best match of each track."""
 
+    bar: Bar
+    n_tracks: float
+    heeds_repetition: bool = True
     matches: dict[str, Match] = field(default_factory=dict)
     candidates_examined: int = 0
     ways_heard: int = 0
+    is_sure: bool = False
     tiers: list[Tier] = field(default_factory=list)
-
-    @property
-    def nats(self) -> float:
-        """Logarithm of the number of ways heard: the best of many is high by chance more often."""
-        return math.log(self.ways_heard)
-
-    @property
-    def is_sure(self) -> bool:
-        return any(_is_sure(match) for match in self.matches.values())
 
     def begin(self, tier: Tier) -> None:
         self.ways_heard += 1
         if tier not in self.tiers:
             self.tiers.append(tier)
 
-    def add(self, n_candidates: int, matches: Iterable[Match]) -> None:
-        self.candidates_examined += n_candidates
-        for match in matches:
+    def verify(
+        self,
+        items: NDArray[np.uint32],
+        candidates: Candidates,
+        stored: Mapping[int, StoredFingerprint],
+        *,
+        pitch: float = 1.0,
+        speed: float = 1.0,
+    ) -> None:
+        self.candidates_examined += candidates.track.size
+        factor = repetitiveness(items) if self.heeds_repetition else 1.0
+        chance = Chance(self.bar, self.n_tracks, selection_nats=math.log(self.ways_heard), repetitiveness=factor)
+        for match in verified_matches(items, candidates, stored, chance):
+            self.is_sure |= self._is_sure(match, chance)
             known = self.matches.get(match.track_id)
-            if known is None or _rank(match) > _rank(known):
-                self.matches[match.track_id] = match
+            if known is None or self._rank(match) > self._rank(known):
+                self.matches[match.track_id] = replace(match, pitch=pitch, speed=speed)
+
+    def ranked(self) -> list[Match]:
+        """Return all matches, best first."""
+        best_last = sorted(self.matches.values(), key=lambda match: match.track_id, reverse=True)
+        return sorted(best_last, key=self._rank)[::-1]
+
+    def _rank(self, match: Match) -> tuple[float, float]:
+        # Convincing matches rank by how well they agree, and after them the others by how improbable chance is.
+        # A match of a small part of the query comes after one of the whole, if their correlations are near.
+        agreement = min(1.0, max(0.0, match.correlation)) * min(1.0, match.query_coverage + 0.5)
+        return min(match.evidence_nats, self.bar.convincing_nats), agreement
+
+    @staticmethod
+    def _is_sure(match: Match, chance: Chance) -> bool:
+        # How many ways were tried cannot make a stranger of what is so much alike; hearing better may still place it
+        # better, so a query that hardly repeats itself is not sure any sooner.
+        factor = max(1.0, chance.repetitiveness)
+        nats = evidence_nats(match.correlation, match.overlap_items, repetitiveness=factor)
+        is_convincing = match.evidence_nats >= chance.bar.convincing_nats
+        return is_convincing and nats >= _SURE_NATS and match.query_coverage >= _SURE_COVERAGE
 
 
 def search(
@@ -90,6 +122,7 @@ def search(
     *,
     limit: int = DEFAULT_LIMIT,
     min_score: float | None = None,
+    by_pair: bool = False,
     budget_ms: float = DEFAULT_BUDGET_MS,
 ) -> SearchReport:
     """Find the tracks that hold audio of the query.
@@ -103,8 +136,12 @@ def search(
     limit
         Most matches to return.
     min_score
-        Drop matches below this score, 0 to 1. It can only make the answer stricter: what unrelated music could reach
-        by chance is never returned.
+        Drop matches below this score, 0 to 1; by default `calibration.DEFAULT_MIN_SCORE`, which a stranger's query
+        passes once in 200 whatever the size of the catalogue. Less yields weaker matches, and with 0 the least bad
+        tracks, each with its small score.
+    by_pair
+        Drop instead what unrelated audio reaches in more than one of 10^6 pairs, however large the catalogue: for a
+        policy that judges the matches by their correlation and must not judge otherwise when the catalogue has grown.
     budget_ms
         No further way to hear the query is tried after so much time. The first tier always runs.
 
@@ -117,20 +154,81 @@ def search(
     began = time.perf_counter()
     asked = Query(query) if isinstance(query, Fingerprint) else query
     information_ok = has_enough_information(asked.fingerprint)
-    progress = _Progress()
+    n_postings = catalogue.n_postings(FingerprintKind.FULL) if information_ok else 0
+    n_tracks = n_tracks_of(n_postings)
+    bar = PAIR_BAR if by_pair else bar_of(min_score, n_tracks=n_tracks)
+    progress = _Progress(bar, n_tracks, heeds_repetition=not by_pair)
     out_of_time = False
-    if information_ok and catalogue.n_postings(FingerprintKind.FULL):
+    if n_postings:
         out_of_time = not _run_tiers(asked, catalogue, progress, until=began + budget_ms / 1000)
-    found = [match for match in progress.matches.values() if match.score >= (min_score or 0.0)]
-    found.sort(key=lambda match: (-_rank(match), match.track_id))
     return SearchReport(
-        matches=tuple(found[:limit]),
+        matches=tuple(progress.ranked()[:limit]),
         candidates_examined=progress.candidates_examined,
         took_ms=(time.perf_counter() - began) * 1000,
         information_ok=information_ok,
         tiers=tuple(progress.tiers),
         budget_spent=out_of_time,
     )
+
+
+def search_changed(
+    samples: NDArray[np.int16], catalogue: SearchableCatalogue, *, limit: int = DEFAULT_LIMIT
+) -> SearchReport:
+    """Find the tracks of which a whole recording is a copy at another speed or pitch.
+
+    A part of it is heard at all rates. If a track surely holds that, the rate is made exact, because a few cents beside
+    it cost correlation, and the whole recording is heard at it.
+
+    Parameters
+    ----------
+    samples
+        NDArray[np.int16] [shape=(n_samples,)], mono at 11025 Hz.
+    catalogue
+        What to search.
+    limit
+        Most matches to return.
+
+    Returns
+    -------
+    SearchReport
+        With matches that unrelated audio reaches in less than one of 10^6 pairs. Their coverages and offsets count the
+        recording's items as if it had not been changed.
+
+    """
+    began = time.perf_counter()
+    n_samples = round(_CHANGED_PART_S * ANALYSIS_RATE_HZ)
+    first = max(0, samples.size - n_samples) // 2
+    part = samples[first : first + n_samples]
+    progress = _Progress(PAIR_BAR, n_tracks_of(catalogue.n_postings(FingerprintKind.FULL)), heeds_repetition=False)
+    coarse = _best_rate(part, CLOSE_RATES, catalogue, progress)
+    if coarse is not None:
+        fine = _best_rate(part, rates_around(coarse), catalogue, progress) or coarse
+        progress.matches.clear()
+        progress.begin(Tier.RATES)
+        _look_up(heard_at(samples, fine), catalogue, progress)
+    return SearchReport(
+        matches=tuple(progress.ranked()[:limit]) if coarse is not None else (),
+        candidates_examined=progress.candidates_examined,
+        took_ms=(time.perf_counter() - began) * 1000,
+        information_ok=True,
+        tiers=(Tier.RATES,),
+    )
+
+
+def _best_rate(
+    part: NDArray[np.int16], rates: Iterable[Rate], catalogue: SearchableCatalogue, progress: _Progress
+) -> Rate | None:
+    """Return the rate at which a part of a recording is surely found and agrees best; None if there is none."""
+    best: tuple[float, Rate] | None = None
+    for rate in rates:
+        progress.begin(Tier.RATES)
+        progress.matches.clear()
+        progress.is_sure = False
+        _look_up(heard_at(part, rate, per_item=_CHANGED_PER_ITEM), catalogue, progress)
+        if progress.is_sure:
+            correlation = max(match.correlation for match in progress.matches.values())
+            best = max(best or (0.0, rate), (correlation, rate), key=lambda found: found[0])
+    return best[1] if best else None
 
 
 def _run_tiers(query: Query, catalogue: SearchableCatalogue, progress: _Progress, *, until: float) -> bool:
@@ -161,7 +259,7 @@ def _look_up(heard: Listening, catalogue: SearchableCatalogue, progress: _Progre
         per_window=max(_MIN_CANDIDATES_PER_WINDOW, _MAX_CANDIDATES // n_windows),
     )
     stored = catalogue.fingerprints(np.unique(candidates.track).tolist(), kind=heard.kind)
-    progress.add(candidates.track.size, verified_matches(heard.items, candidates, stored, selection_nats=progress.nats))
+    progress.verify(heard.items, candidates, stored, pitch=heard.rate.pitch, speed=heard.rate.speed)
 
 
 def _scan_all(query: Query, catalogue: SearchableCatalogue, progress: _Progress, *, until: float) -> bool:
@@ -175,15 +273,5 @@ def _scan_all(query: Query, catalogue: SearchableCatalogue, progress: _Progress,
     progress.begin(Tier.EXHAUSTIVE)
     stored = catalogue.fingerprints(ordinals, kind=FingerprintKind.FULL)
     candidates = scan(items, stored, window_edges(items.size))
-    progress.add(candidates.track.size, verified_matches(items, candidates, stored, selection_nats=progress.nats))
+    progress.verify(items, candidates, stored)
     return True
-
-
-def _rank(match: Match) -> float:
-    # A match of a small part of the query comes after one of the whole, if their correlations are near.
-    return match.score * min(1.0, match.query_coverage + 0.5)
-
-
-def _is_sure(match: Match) -> bool:
-    at_least = min_correlation(match.overlap_items, selection_nats=_SURE_NATS)
-    return match.correlation >= at_least and match.query_coverage >= _SURE_COVERAGE

@@ -5,6 +5,7 @@ searching, storing, deleting. Nothing here reads a clock, a file or a database, 
 stored matches.
 """
 
+import math
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -56,7 +57,8 @@ class VerdictPolicy:
     `min_related_coverage`: a shared passage below a quarter of both sides is a sample, a loop or a sound effect; pieces
     played backwards share that much with themselves (measured on 9 tracks).
     `min_warped_correlation`: a copy played faster or slower shifts every note a little and correlates 0.40 to 0.86 at
-    1 %. Its offset drifts steadily, which another mix at the same tempo (0.58) does not: together they suffice.
+    1 %. Its offset drifts steadily, which another mix at the same tempo (0.58) does not: together they suffice. So does
+    being found at another speed or pitch only, where another mix would be found as it is.
     `min_drift`: 0.3 % of speed; less drifts too little within a track to be told from noise.
     `review_related`: the setting MUSICFP_REVIEW_RELATED.
     """
@@ -178,9 +180,8 @@ def relation_of(match: Match, *, policy: VerdictPolicy = DEFAULT_POLICY) -> Matc
     """Return how the query relates to the matched track; None if too weakly to mention."""
     covers_query = match.query_coverage >= policy.min_coverage
     covers_track = match.track_coverage >= policy.min_coverage
-    is_copy = match.correlation >= policy.min_duplicate_correlation or (
-        match.correlation >= policy.min_warped_correlation and abs(speed_drift(match)) >= policy.min_drift
-    )
+    is_warped = match.pitch != 1.0 or abs(speed_drift(match)) >= policy.min_drift
+    is_copy = match.correlation >= (policy.min_warped_correlation if is_warped else policy.min_duplicate_correlation)
     if is_copy:
         if covers_query:
             return MatchRelation.SAME_RECORDING if covers_track else MatchRelation.EXCERPT
@@ -249,12 +250,22 @@ def _reason(strongest: RelatedMatch, outcome: DedupeOutcome) -> str:
         else f"which starts {-match.offset_s:.1f} s into this upload"
     )
     pieces = "" if len(match.segments) == 1 else f" in {len(match.segments)} pieces"
+    changed = _changed(match)
     return (
-        f"{_MEANING[strongest.relation].format(track_id=match.track_id)}, {where}: "
+        f"{_MEANING[strongest.relation].format(track_id=match.track_id)}{changed}, {where}: "
         f"{match.overlap_s:.1f} s agree{pieces} ({match.query_coverage:.0%} of the upload, "
         f"{match.track_coverage:.0%} of the track), correlation {match.correlation:.2f}, "
         f"{match.bit_error_rate:.1%} of the bits differ. {_CONSEQUENCE[outcome]}"
     )
+
+
+def _changed(match: Match) -> str:
+    """Say how the upload differs in speed and pitch, as far as the search undid it."""
+    if match.speed != 1.0:
+        return f", played at {match.speed:.1%} of its speed"
+    if match.pitch != 1.0:
+        return f", transposed by {12 * math.log2(match.pitch):+.2f} semitones"
+    return ""
 
 
 def _reason_without_match(report: SearchReport, query_items: int) -> str:

@@ -1,16 +1,17 @@
-"""Whether a candidate is right: the query laid over the track, and what it would take for a stranger to look alike.
+"""Whether a candidate is right: the query laid over the track in the way that shows most clearly that it is in it.
 
-What belongs here: correlating candidates, aligning a promising track, the thresholds. What does not: finding candidates
-(`candidates`), piecewise alignment itself (`segments`), what a match means for an upload (`verdict`).
+What belongs here: correlating candidates, aligning a promising track. What does not: finding candidates (`candidates`),
+piecewise alignment itself (`segments`), how much evidence an alignment is (`calibration`), what a match means for an
+upload (`verdict`).
 """
 
-import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from musicfp.fingerprint.calibration import Chance, evidence_nats, evidence_nats_of_mean, score_of
 from musicfp.fingerprint.candidates import Candidates
 from musicfp.fingerprint.correlation import row_centred_at
 from musicfp.fingerprint.model import ITEM_DURATION_S
@@ -30,16 +31,7 @@ _OFFSET_SLACK_ITEMS = 2
 _MIN_WINDOW_CORRELATION = 0.22
 _MAX_TRACKS_ALIGNED = 24
 _MAX_DRIFTING = 3
-# Correlation that unrelated pairs reach once in 10^6, measured at 60, 100 and 221 items (10, 15, 30 s of audio) on
-# 8,000 to 31,000 real pairs, extended with an exponential tail. Below 60 items noise grows as 1 / sqrt(overlap);
-# above 221 the threshold stays, because related music and not chance makes the tail there.
-_THRESHOLD_ITEMS = np.array([60.0, 100.0, 221.0])
-_THRESHOLD_CORRELATION = np.array([0.37, 0.30, 0.26])
-# Slope of that tail: 0.371 at 10^-6, 0.486 at 10^-9.
-_TAIL_PER_NAT = (0.486 - 0.371) / math.log(1000)
-# Mean over all 5 s pieces, each aligned on its own: strangers reach 0.25, clips with a cut every 2.5 s have 0.44 (5th
-# percentile). Cuts leave no long segment, so this is what finds such clips; it needs some pieces to be a mean.
-_MIN_MEAN_CORRELATION = 0.33
+# Cuts leave no long segment, so the mean over all pieces is what finds clips with many; it needs some pieces to be one.
 _MIN_ITEMS_FOR_MEAN = 160
 
 
@@ -49,8 +41,10 @@ class Match:
 
     `offset_items` is that of the longest segment; track item = query item + offset, so `offset_s` is where the query
     starts inside the track, negative when it starts earlier. `correlation` and `bit_error_rate` are taken over all
-    matching items together. A coverage is the share of the informative items of one side that match. `score` is the
-    correlation cut to 0..1: it orders matches and is not a probability.
+    matching items together. A coverage is the share of the informative items of one side that match. `evidence_nats` is
+    -ln of the probability that unrelated audio agrees as well, `score` the probability that the match is right, given
+    that and how many tracks were searched. `pitch` and `speed` are the factors by which the query was taken to be
+    higher and faster than the track; its items are counted as if it were not.
     """
 
     track_id: str
@@ -64,21 +58,9 @@ class Match:
     query_coverage: float
     track_coverage: float
     segments: tuple[Segment, ...]
-
-
-def min_correlation(overlap_items: int, *, selection_nats: float = 0.0) -> float:
-    """Return the correlation over so many items that unrelated audio exceeds less than once in 10^6 pairs.
-
-    `selection_nats` is the logarithm of how many overlaps were tried: the best of many is high by chance more often.
-    """
-    if overlap_items <= 0:
-        return math.inf
-    if overlap_items < _THRESHOLD_ITEMS[0]:
-        single = float(_THRESHOLD_CORRELATION[0]) * math.sqrt(_THRESHOLD_ITEMS[0] / overlap_items)
-    else:
-        at = 1 / np.sqrt(_THRESHOLD_ITEMS[::-1])
-        single = float(np.interp(1 / math.sqrt(overlap_items), at, _THRESHOLD_CORRELATION[::-1]))
-    return single + _TAIL_PER_NAT * selection_nats
+    evidence_nats: float
+    pitch: float = 1.0
+    speed: float = 1.0
 
 
 def window_edges(n_items: int) -> NDArray[np.int64]:
@@ -91,10 +73,9 @@ def verified_matches(
     items: NDArray[np.uint32],
     candidates: Candidates,
     stored: Mapping[int, StoredFingerprint],
-    *,
-    selection_nats: float,
+    chance: Chance,
 ) -> list[Match]:
-    """Return those of the candidates' tracks that really hold audio of the query, in no order.
+    """Return those of the candidates' tracks that pass the bar, in no order.
 
     Parameters
     ----------
@@ -104,17 +85,14 @@ def verified_matches(
         Windows of it (`window_edges`) laid over tracks.
     stored
         The fingerprints of the candidates' tracks; candidates of others are dropped.
-    selection_nats
-        Logarithm of how many ways to hear the query were tried.
+    chance
+        What chance can do among so many tracks, and what a match must show beyond it.
     """
     known = candidates.at(np.flatnonzero(np.isin(candidates.track, list(stored))))
     if not known.track.size:
         return []
     verified = _verify(items, known, stored)
-    found = (
-        _match(items, stored[track], anchors, selection_nats=selection_nats)
-        for track, anchors in _anchors_by_track(verified)
-    )
+    found = (_match(items, stored[track], anchors, chance) for track, anchors in _anchors_by_track(verified))
     return [match for match in found if match is not None]
 
 
@@ -164,15 +142,16 @@ def _anchors_by_track(verified: Candidates) -> list[tuple[int, NDArray[np.int64]
 
 
 def _match(
-    items: NDArray[np.uint32], track: StoredFingerprint, anchors: NDArray[np.int64], *, selection_nats: float
+    items: NDArray[np.uint32], track: StoredFingerprint, anchors: NDArray[np.int64], chance: Chance
 ) -> Match | None:
-    best = _best_alignment(items, track.items, anchors, selection_nats=selection_nats)
-    if best is None:
+    found = _best_alignment(items, track.items, anchors, chance)
+    if found is None:
         return None
+    best, evidence = found
     longest = max(best.segments, key=lambda segment: segment.n_items)
     return Match(
         track_id=track.track_id,
-        score=min(1.0, max(0.0, best.correlation)),
+        score=score_of(evidence, n_tracks=chance.n_tracks),
         correlation=best.correlation,
         bit_error_rate=best.bit_error_rate,
         offset_items=longest.offset_items,
@@ -182,28 +161,52 @@ def _match(
         query_coverage=best.query_coverage,
         track_coverage=best.track_coverage,
         segments=best.segments,
+        evidence_nats=evidence,
     )
 
 
 def _best_alignment(
-    items: NDArray[np.uint32], track_items: NDArray[np.uint32], anchors: NDArray[np.int64], *, selection_nats: float
-) -> PiecewiseAlignment | None:
-    """Return the first of three ways to lay the query over the track by which it matches; None if it does not."""
+    items: NDArray[np.uint32], track_items: NDArray[np.uint32], anchors: NDArray[np.int64], chance: Chance
+) -> tuple[PiecewiseAlignment, float] | None:
+    """Return the first convincing alignment with its evidence, or else the one with most; None if that is too little.
 
-    def is_match(alignment: PiecewiseAlignment) -> bool:
-        nats = alignment.selection_nats + selection_nats
-        return alignment.correlation >= min_correlation(alignment.overlap_items, selection_nats=nats)
+    The first, because it says more than a later one with more evidence: what really matches, and what does not.
+    """
+    strongest: tuple[PiecewiseAlignment, float] | None = None
+    for alignment in _alignments(items, track_items, anchors):
+        nats = _evidence(alignment, chance, n_items=items.size)
+        if nats >= chance.bar.convincing_nats:
+            return alignment, nats
+        if nats >= chance.bar.least_nats and (strongest is None or nats > strongest[1]):
+            strongest = alignment, nats
+    return strongest
 
+
+def _alignments(
+    items: NDArray[np.uint32], track_items: NDArray[np.uint32], anchors: NDArray[np.int64]
+) -> Iterator[PiecewiseAlignment]:
+    """Yield three ways to lay the query over the track, each when it is asked for, if it overlaps."""
     # Pieces first: they say what really matches. A weak match of a noisy clip shows only over the whole overlap.
     aligned = align_piecewise(items, track_items, anchors)
-    every_piece = items.size >= _MIN_ITEMS_FOR_MEAN and aligned.mean_correlation >= _MIN_MEAN_CORRELATION
-    if aligned.segments and (is_match(aligned) or every_piece):
-        return aligned
-    if aligned.single is not None and is_match(aligned.single):
-        return aligned.single
+    if aligned.segments:
+        yield aligned
+    if aligned.single is not None and aligned.single.segments:
+        yield aligned.single
     if items.size < 2 * PIECE_ITEMS:
         drifting = [align_drifting(items, track_items, anchor) for anchor in anchors[:_MAX_DRIFTING].tolist()]
         strongest = max(drifting, key=lambda alignment: alignment.correlation)
-        if is_match(strongest):
-            return strongest
-    return None
+        if strongest.segments:
+            yield strongest
+
+
+def _evidence(alignment: PiecewiseAlignment, chance: Chance, *, n_items: int) -> float:
+    nats = evidence_nats(
+        alignment.correlation,
+        alignment.overlap_items,
+        selection_nats=alignment.selection_nats,
+        repetitiveness=chance.repetitiveness,
+    )
+    if alignment.single is not None and n_items >= _MIN_ITEMS_FOR_MEAN:
+        of_mean = evidence_nats_of_mean(alignment.mean_correlation, repetitiveness=chance.repetitiveness)
+        nats = max(nats, of_mean)
+    return nats - chance.selection_nats

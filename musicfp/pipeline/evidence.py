@@ -48,6 +48,8 @@ def _of_match(match: Match) -> dict[str, Any]:
         "queryCoverage": match.query_coverage,
         "trackCoverage": match.track_coverage,
         "evidenceNats": match.evidence_nats,
+        "pitch": match.pitch,
+        "speed": match.speed,
         # Where and how far apart they lie tells a steady change of speed.
         "segments": [[each.query_start, each.query_stop, each.offset_items] for each in match.segments],
     }
@@ -68,4 +70,6 @@ def _match(stored: Mapping[str, Any]) -> Match:
         track_coverage=stored["trackCoverage"],
         segments=tuple(Segment(start, stop, offset, correlation) for start, stop, offset in stored["segments"]),
         evidence_nats=stored["evidenceNats"],
+        pitch=stored["pitch"],
+        speed=stored["speed"],
     )

@@ -10,7 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -29,6 +29,7 @@ from musicfp.errors import (
     SubmissionRejected,
     WorkerLost,
 )
+from musicfp.fingerprint.listening import Query
 from musicfp.fingerprint.verdict import DedupeOutcome, DedupeVerdict, VerdictPolicy
 from musicfp.identity import file_extension, source_key
 from musicfp.pipeline.context import StageContext
@@ -66,6 +67,7 @@ class _Examined:
     path: Path
     source_sha256: str
     inspection: Inspection
+    query: Query
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,9 @@ def _examine(context: StageContext, pool: InspectionPool, row: SubmissionRow, pa
         inspection = pool.inspect(path, file_extension(row.filename))
     except MusicfpError as error:
         return _NotExamined(row, path, error)
-    return _Examined(row, path, downloaded.sha256, inspection)
+    query = Query(inspection.fingerprint, inspection.samples)
+    # Outcomes are kept for a whole batch; samples are for the judge alone.
+    return _Examined(row, path, downloaded.sha256, replace(inspection, samples=None), query)
 
 
 def _check_room(directory: Path, size_bytes: int) -> None:
@@ -159,7 +163,7 @@ def _decide(context: StageContext, judge: Judge, examined: _Examined) -> IngestO
 
 def _judge(judge: Judge, examined: _Examined) -> DedupeVerdict:
     force_accept = examined.submission.review_accepted is True
-    return judge.judge(examined.source_sha256, examined.inspection.fingerprint, force_accept=force_accept)
+    return judge.judge(examined.source_sha256, examined.query, force_accept=force_accept)
 
 
 def _accept(context: StageContext, judge: Judge, examined: _Examined, verdict: DedupeVerdict) -> IngestOutcome:

@@ -13,6 +13,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
 from pebble import ProcessExpired, ProcessPool
 
 from musicfp.audio.decode import check_decoded, decode_pcm
@@ -20,7 +22,8 @@ from musicfp.audio.probe import AudioFacts, check_facts, probe
 from musicfp.audio.sniff import AudioFormat, check_extension, require_format
 from musicfp.audio.tags import TrackTags, missing_tag_problems, read_tags
 from musicfp.errors import MusicfpError, Problem, SubmissionRejected, WorkerLost
-from musicfp.fingerprint.downmix import fingerprint_samples
+from musicfp.fingerprint.downmix import query_of
+from musicfp.fingerprint.listening import Query
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
 
 # Changes when the same file gives other facts, tags or problems.
@@ -29,6 +32,8 @@ INSPECTION_VERSION = "1"
 DEFAULT_TIMEOUT_S = 900.0
 _WORKER_MEMORY_BYTES = 2 << 30
 _TASKS_PER_WORKER = 1000
+# Ten minutes, 13 MB: what is longer is not judged at other speeds and pitches.
+_MAX_SAMPLES_KEPT = 600 * ANALYSIS_RATE_HZ
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,10 @@ class InspectionRules:
 
 @dataclass(frozen=True)
 class Inspection:
-    """Everything that an upload shows of itself. `duration_s` counts decoded samples, not what headers claim."""
+    """Everything that an upload shows of itself. `duration_s` counts decoded samples, not what headers claim.
+
+    `samples` are what was fingerprinted, NDArray[np.int16] [shape=(n_samples,)], mono at 11025 Hz; None of a long one.
+    """
 
     fmt: AudioFormat
     facts: AudioFacts
@@ -49,6 +57,7 @@ class Inspection:
     fingerprint: Fingerprint
     duration_s: float
     cpu_s: float
+    samples: NDArray[np.int16] | None = None
 
 
 def inspect_file(path: Path, extension: str | None, rules: InspectionRules) -> Inspection:
@@ -65,15 +74,16 @@ def inspect_file(path: Path, extension: str | None, rules: InspectionRules) -> I
     check_facts(facts, max_duration_s=rules.max_duration_s)
     tags = read_tags(path, fmt=fmt, fallback=facts.tags)
     problems += missing_tag_problems(tags, rules.required_tags)
-    fingerprint, duration_s = _fingerprint(path, fmt, facts, rules, problems)
+    query, duration_s = _hear(path, fmt, facts, rules, problems)
     if problems:
         raise SubmissionRejected(*problems)
-    return Inspection(fmt, facts, tags, fingerprint, duration_s, _cpu_with_children_s() - began_s)
+    cpu_s = _cpu_with_children_s() - began_s
+    return Inspection(fmt, facts, tags, query.fingerprint, duration_s, cpu_s, samples=query.samples)
 
 
-def _fingerprint(
+def _hear(
     path: Path, fmt: AudioFormat, facts: AudioFacts, rules: InspectionRules, problems: list[Problem]
-) -> tuple[Fingerprint, float]:
+) -> tuple[Query, float]:
     """Decode to the rate that Chromaprint works at, fingerprinting on the way; what is wrong goes into `problems`."""
     # Two channels where there are two: a mix of phase-inverted stereo would look silent.
     n_channels = min(facts.n_channels, 2)
@@ -86,12 +96,12 @@ def _fingerprint(
         max_duration_s=rules.max_duration_s,
     )
     with decoding as decoded:
-        fingerprint, _ = fingerprint_samples(decoded, sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=n_channels)
+        query = query_of(decoded, n_channels=n_channels, max_samples=_MAX_SAMPLES_KEPT)
     try:
         check_decoded(path, facts, decoded, fmt=fmt, max_duration_s=rules.max_duration_s)
     except SubmissionRejected as rejection:
         problems.extend(rejection.problems)
-    return fingerprint, decoded.duration_s
+    return query, decoded.duration_s
 
 
 class InspectionPool:

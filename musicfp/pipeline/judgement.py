@@ -8,9 +8,10 @@ from sqlmodel import Session
 
 from musicfp.catalog import acceptance
 from musicfp.catalog.engine import Database
-from musicfp.fingerprint.model import Fingerprint
-from musicfp.fingerprint.verdict import DedupeVerdict, VerdictPolicy, accepted_in_review, judge, same_file_verdict
-from musicfp.pipeline.recognition import Recogniser
+from musicfp.catalog.searchable import DatabaseCatalogue
+from musicfp.fingerprint.deduplication import judge_recording
+from musicfp.fingerprint.listening import Query
+from musicfp.fingerprint.verdict import DedupeVerdict, VerdictPolicy, accepted_in_review, same_file_verdict
 
 
 class Judge:
@@ -19,11 +20,10 @@ class Judge:
     def __init__(self, database: Database, policy: VerdictPolicy) -> None:
         self._database = database
         self._policy = policy
-        self._recogniser = Recogniser(database)
         self._seen_ordinal = 0
 
-    def judge(self, source_sha256: str, fingerprint: Fingerprint, *, force_accept: bool) -> DedupeVerdict:
-        """Judge a recording by the hash of its file and by its fingerprint, against all tracks accepted so far.
+    def judge(self, source_sha256: str, query: Query, *, force_accept: bool) -> DedupeVerdict:
+        """Judge a recording by the hash of its file and by its audio, against all tracks accepted so far.
 
         `force_accept` is a reviewer's word: only the same file stays a duplicate, relations are kept as such.
         """
@@ -32,8 +32,8 @@ class Judge:
             self._seen_ordinal = acceptance.newest_ordinal(session)
         if same_file is not None:
             return same_file_verdict(same_file.id, policy=self._policy)
-        report = self._recogniser.search(fingerprint, by_pair=True)
-        verdict = judge(report, query_items=fingerprint.n_items, policy=self._policy)
+        with self._database.read() as session:
+            verdict = judge_recording(query, DatabaseCatalogue(session), policy=self._policy)
         return accepted_in_review(verdict) if force_accept else verdict
 
     def is_outdated(self, session: Session) -> bool:

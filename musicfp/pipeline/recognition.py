@@ -4,12 +4,8 @@ What belongs here: joining those. What does not: how a search works (`musicfp.fi
 (`musicfp.catalog.searchable`), what a match means for an upload, and any web framework.
 """
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
 
 from musicfp.audio.decode import DECODE_LIMITS, MIN_DURATION_S, decode_pcm
 from musicfp.audio.probe import PROBE_LIMITS, check_facts, probe, undecodable
@@ -18,7 +14,7 @@ from musicfp.catalog.engine import Database
 from musicfp.catalog.searchable import DatabaseCatalogue
 from musicfp.errors import Problem, SubmissionRejected
 from musicfp.fingerprint import codec
-from musicfp.fingerprint.downmix import fingerprint_samples, mixed
+from musicfp.fingerprint.downmix import query_of
 from musicfp.fingerprint.listening import Query
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint, items_of_duration
 from musicfp.fingerprint.search import DEFAULT_LIMIT, SearchReport, search
@@ -67,13 +63,12 @@ class Recogniser:
         *,
         limit: int = DEFAULT_LIMIT,
         min_score: float | None = None,
-        by_pair: bool = False,
     ) -> SearchReport:
         """Search the catalogue as it is now; see `musicfp.fingerprint.search` for the options."""
         with self._database.read() as session:
             accelerated = self._index.catalogue(session) if self._index else None
             catalogue = accelerated or DatabaseCatalogue(session)
-            return search(query, catalogue, limit=limit, min_score=min_score, by_pair=by_pair)
+            return search(query, catalogue, limit=limit, min_score=min_score)
 
     def identify_fingerprint(
         self, query: Query | Fingerprint | str, *, limit: int = DEFAULT_LIMIT, min_score: float | None = None
@@ -110,29 +105,14 @@ class Recogniser:
             max_duration_s=self._max_duration_s,
             limits=_QUERY_LIMITS,
         )
-        kept: list[NDArray[np.int16]] = []
         with stream as decoded:
-            fingerprint, downmix = fingerprint_samples(
-                _keeping(decoded, kept), sample_rate_hz=ANALYSIS_RATE_HZ, n_channels=n_channels
-            )
+            query = query_of(decoded, n_channels=n_channels, max_samples=_MAX_SAMPLES_KEPT)
         if decoded.n_samples == 0:
             raise SubmissionRejected(undecodable(fmt))
         if decoded.duration_s < MIN_DURATION_S:
             message = f"There are {decoded.duration_s:.1f} seconds of audio; at least {MIN_DURATION_S:g} are needed."
             raise SubmissionRejected(Problem("too_short", message))
-        if decoded.n_samples > _MAX_SAMPLES_KEPT:
-            return Query(fingerprint)
-        return Query(fingerprint, mixed(np.concatenate(kept), downmix))
-
-
-def _keeping(chunks: Iterable[NDArray[np.int16]], kept: list[NDArray[np.int16]]) -> Iterator[NDArray[np.int16]]:
-    """Pass samples on and keep them in `kept`, the first two minutes at most."""
-    n_kept = 0
-    for chunk in chunks:
-        if n_kept <= _MAX_SAMPLES_KEPT:
-            kept.append(chunk)
-            n_kept += len(chunk)
-        yield chunk
+        return query
 
 
 def _named(report: SearchReport) -> Identification:

@@ -32,6 +32,12 @@ class SongFolder:
         path = self.folder / f"song-{seed}-{start_s}-{length_s}.ogg"
         return encode(self.song(seed), path, ("-ss", str(start_s), "-t", str(length_s), "-c:a", "libvorbis"))
 
+    def faster(self, seed: int, *, percent: float) -> Path:
+        """The recording played faster as a record is, higher and shorter, as FLAC."""
+        path = self.folder / f"song-{seed}-{percent:+g}.flac"
+        rate_hz = round(_RATE_HZ * (1 + percent / 100))
+        return encode(self.song(seed), path, ("-af", f"asetrate={rate_hz},aresample={_RATE_HZ}"))
+
     def cancelling(self, seed: int) -> Path:
         """The recording's left channel, and the same upside down as the right one, as FLAC."""
         left = music_samples(SONG_S, seed=seed)[:, :1]

@@ -76,6 +76,16 @@ def test_a_batch_is_decided_in_its_order(stage: StageContext, songs: SongFolder)
     assert keys_in(stage, stage.settings.submission_bucket) == []
 
 
+def test_a_faster_copy_is_a_duplicate_and_its_verdict_can_be_replayed(stage: StageContext, songs: SongFolder) -> None:
+    """5 % faster: found only by hearing the upload at other speeds."""
+    first, faster, other = ingest_all(stage, songs.song(1), songs.faster(1, percent=5), songs.song(2))
+    assert [each.submission.status for each in (first, faster, other)] == ["ACCEPTED", "DUPLICATE", "ACCEPTED"]
+    verdict = verdict_of(stage, faster.submission.id)
+    assert (verdict.matched_track_id, verdict.relation) == (first.submission.id, "SAME_RECORDING")
+    assert verdict.evidence["matches"][0]["speed"] == pytest.approx(1.05, abs=0.004)
+    assert [each.would_change for each in recheck(stage.database, VerdictPolicy())] == [False, False, False]
+
+
 def test_an_accepted_song_is_complete(stage: StageContext, songs: SongFolder, tmp_path: Path) -> None:
     """Source under its hash and readable, facts, tags, fingerprint, verdict, lineage with the run."""
     path = songs.song(1)

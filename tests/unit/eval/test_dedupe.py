@@ -44,7 +44,7 @@ def test_what_is_true_of_a_variant_follows_from_its_parts(
     assert made.relation == relation
     assert (made.pieces[0].query_s, made.pieces[0].source_s) == pytest.approx(first_piece, abs=0.01)
     assert made.length_s == pytest.approx(length_s, abs=0.02)
-    assert made.fingerprint.audio_duration_s == pytest.approx(length_s, abs=0.3)
+    assert made.query.fingerprint.audio_duration_s == pytest.approx(length_s, abs=0.3)
 
 
 def test_pieces_of_a_cut_track_skip_what_was_cut(loaded: Music) -> None:

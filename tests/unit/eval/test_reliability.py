@@ -8,33 +8,38 @@ from eval.reliability import Answers, answers_of, fit_score, reliability
 from eval.strangers import Answered, Asked, Clip
 
 
-def drawn(a: float, b: float, *, n: int = 40_000) -> Answers:
+@pytest.mark.parametrize("slope", [0.37, 0.0, -0.2])
+def test_the_score_is_the_share_of_right_answers_among_those_that_chance_adds(slope: float) -> None:
+    """Right answers of a known density, wrong ones as evidence promises them; half of the queries are ours."""
     rng = np.random.default_rng(3)
-    surprise = rng.uniform(-12, 20, n)
-    is_right = rng.random(n) < 1 / (1 + np.exp(-(a + b * surprise)))
-    return Answers(surprise, is_right, np.ones(n))
-
-
-@pytest.mark.parametrize(("a", "b"), [(-1.0, 1.0), (-4.0, 0.7), (2.0, 0.4)])
-def test_the_score_is_found_again_and_keeps_what_it_says(a: float, b: float) -> None:
-    answers = drawn(a, b)
-    assert fit_score(answers) == pytest.approx((a, b), abs=0.15)
+    n_queries, low, high = 200_000, -2.0, 10.0
+    x = np.linspace(low, high, 2001)
+    density = 0.004 * np.exp(slope * x)
+    total = np.trapezoid(density, x)
+    right = np.interp(rng.random(rng.poisson(total * n_queries)), np.cumsum(density) / density.sum(), x)
+    wrong = low + rng.exponential(1.0, rng.poisson(n_queries * np.exp(-low)))
+    a, b = fit_score(right, n_queries=n_queries)
+    assert (a, b) == pytest.approx((np.log(0.004), 1 + slope), abs=0.05)
+    wrong = wrong[wrong < high]
+    answers = Answers(
+        np.concatenate([right, wrong]),
+        np.concatenate([np.ones(right.size, dtype=np.bool_), np.zeros(wrong.size, dtype=np.bool_)]),
+        np.ones(right.size + wrong.size),
+    )
     scores = 1 / (1 + np.exp(-(a + b * answers.surprise)))
     bins = reliability(answers, scores)
     assert sum(each.n_right + each.n_wrong for each in bins) == answers.surprise.size
     for each in bins:
         assert each.low <= each.mean_score <= each.high
-        assert each.share_right == pytest.approx(each.mean_score, abs=0.05)
+        assert each.share_right == pytest.approx(each.mean_score, abs=0.03)
 
 
-def test_a_weight_counts_as_so_many_answers() -> None:
-    once = Answers(
-        np.array([-1.0, 0.5, 0.5, 2.0]), np.array([False, True, False, True]), np.array([1.0, 3.0, 1.0, 1.0])
-    )
-    repeated = Answers(
-        np.array([-1.0, 0.5, 0.5, 0.5, 0.5, 2.0]), np.array([False, True, True, True, False, True]), np.ones(6)
-    )
-    assert fit_score(once) == pytest.approx(fit_score(repeated), abs=0.01)
+def test_a_bin_weighs_its_answers() -> None:
+    answers = Answers(np.zeros(3), np.array([True, False, False]), np.array([3.0, 1.0, 1.0]))
+    [only] = reliability(answers, np.array([0.55, 0.6, 0.65]))
+    assert (only.n_right, only.n_wrong) == (1, 2)
+    assert only.share_right == pytest.approx(0.6)
+    assert only.mean_score == pytest.approx((3 * 0.55 + 0.6 + 0.65) / 5)
 
 
 def test_wrong_answers_of_a_small_catalogue_stand_for_those_of_a_large_one() -> None:
