@@ -26,9 +26,9 @@ from musicfp.fingerprint.postings import FingerprintKind
 _SCANNED_ROWS = 200_000
 _READ_TRACKS = 1000
 # One transaction: others wait for it no longer than for a moment.
-_MENDED_TRACKS = 200
-# Of so many tracks at a time the wrong postings are held in memory: 240 postings of 16 bytes each.
-_COLLECTED_TRACKS = 20_000
+_MENDED_ROWS = 50_000
+# Of so many fingerprints at a time the postings are held in memory: 240 of 16 bytes each, several times over.
+_COLLECTED_TRACKS = 50_000
 _SPOT_TRACKS = 32
 _ORDINAL_BITS = 32
 
@@ -105,20 +105,17 @@ def verify(session: Session) -> IndexReport:
 def rebuild(database: Database, *, progress: Callable[[int, int], None]) -> IndexReport:
     """Give every fingerprint exactly the postings that it must have; return what was found before.
 
-    What is right already is not touched, and each batch is committed: an interrupted rebuild is continued by another.
+    What is right already is not touched, and each part is committed: an interrupted rebuild is continued by another.
     `progress` is told how many of how many differing fingerprints are mended.
     """
     with database.snapshot() as session:
         report = verify(session)
     n_all, n_done = len(report.differences), 0
     for group in _batches(report.differences, _COLLECTED_TRACKS):
-        with database.snapshot() as session:
-            wrong = _stored_rows(session, {_slot(each) for each in group if each.n_found})
-        for batch in _batches(group, _MENDED_TRACKS):
-            with database.exclusive() as session:
-                _mend(session, batch, wrong)
-            n_done += len(batch)
-            progress(n_done, n_all)
+        for share in _mend(database, group):
+            progress(n_done + int(share * len(group)), n_all)
+        n_done += len(group)
+        progress(n_done, n_all)
     return report
 
 
@@ -192,15 +189,67 @@ def _stored_rows(session: Session, slots: set[int]) -> Int64s:
     return np.concatenate([rows[np.isin(_slots(rows), wanted)] for rows in _scan(session)])
 
 
-def _mend(session: Session, batch: Sequence[Difference], wrong: Int64s) -> None:
-    slots = [_slot(each) for each in batch]
+def _mend(database: Database, group: Sequence[Difference]) -> Iterator[float]:
+    """Take away what these fingerprints have too much and add what they lack, in the order of the key.
+
+    Yields after each transaction which share of it is done.
+
+    In that order a transaction writes few pages of the index, and each of them once; track by track, every transaction
+    would write nearly all of them.
+    """
+    slots = {_slot(each) for each in group}
+    with database.snapshot() as session:
+        revisions = _revisions(session, group)
+        stored = _stored_rows(session, {_slot(each) for each in group if each.n_found})
+        due = _due_rows(session, group)
+    due = due[np.isin(_slots(due), sorted(slots))]
+    too_much, missing = _without(stored, due), _without(due, stored)
+    n_done = 0
+    for change, rows in ((terms.discard, too_much), (terms.insert, missing)):
+        for first in range(0, len(rows), _MENDED_ROWS):
+            part = rows[first : first + _MENDED_ROWS]
+            with database.exclusive() as session:
+                # Whoever has stored or deleted a fingerprint meanwhile has seen to its postings.
+                now = _revisions(session, group)
+                same = [slot for slot in slots if now.get(slot) == revisions.get(slot)]
+                change(session, part[np.isin(_slots(part), same)])
+            n_done += len(part)
+            yield n_done / (len(too_much) + len(missing))
+
+
+def _revisions(session: Session, group: Sequence[Difference]) -> dict[int, int]:
+    """Return the revision of each fingerprint of these tracks, by slot."""
+    wanted = bulk.listed(session, np.array(sorted({each.ordinal for each in group}), dtype=np.int64))
+    query = (
+        select(TrackRow.ordinal, FingerprintRow.kind, FingerprintRow.revision)
+        .select_from(wanted)
+        .join(TrackRow, col(TrackRow.ordinal) == wanted.c.value)
+        .join(FingerprintRow, col(FingerprintRow.track_id) == col(TrackRow.id))
+        .where(col(FingerprintRow.kind).in_([kind.value for kind in FingerprintKind]))
+    )
+    return {
+        terms.KIND_NUMBERS[FingerprintKind(kind)] << _ORDINAL_BITS | ordinal: revision
+        for ordinal, kind, revision in session.connection().execute(query)
+    }
+
+
+def _due_rows(session: Session, group: Sequence[Difference]) -> Int64s:
+    """Return the postings that all fingerprints of these tracks must have [shape=(n, 2)]."""
     due = [np.zeros((0, 2), dtype=np.int64)]
-    # Read anew: a fingerprint may have come or gone since the index was compared.
-    due += [rows for _, _, _, rows in _fingerprints(session, sorted({each.ordinal for each in batch}))]
-    rows = np.concatenate(due)
-    rows = rows[np.isin(_slots(rows), slots)]
-    terms.discard(session, wrong[np.isin(_slots(wrong), slots)])
-    terms.insert(session, rows[np.lexsort((rows[:, 1], rows[:, 0]))])
+    for ordinals in _batches(sorted({each.ordinal for each in group}), _READ_TRACKS):
+        due += [rows for _, _, _, rows in _fingerprints(session, ordinals)]
+    return np.concatenate(due)
+
+
+def _without(rows: Int64s, others: Int64s) -> Int64s:
+    """Return those rows [shape=(n, 2)] that are not among the others, in the order of the key."""
+    both = np.concatenate((rows, others))
+    is_other = np.repeat([False, True], [len(rows), len(others)])
+    order = np.lexsort((~is_other, both[:, 1], both[:, 0]))
+    both, is_other = both[order], is_other[order]
+    follows_same = np.zeros(len(both), dtype=np.bool_)
+    follows_same[1:] = (both[1:] == both[:-1]).all(axis=1)
+    return both[~is_other & ~follows_same]
 
 
 def _n_stored(session: Session, rows: Int64s) -> int:

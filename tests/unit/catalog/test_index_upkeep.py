@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import delete
 from sqlmodel import col, select
 
-from musicfp.catalog import index_upkeep, revisions, terms
+from musicfp.catalog import fingerprints, index_upkeep, revisions, terms
 from musicfp.catalog.engine import Database
 from musicfp.catalog.index_upkeep import Difference, IndexReport, SpotCheck
 from musicfp.catalog.tables import FingerprintRow, FingerprintTermRow, TrackRow
@@ -71,20 +71,23 @@ def test_every_kind_of_damage_is_found_and_mended(database: Database, ordinals: 
 def test_an_index_is_built_from_nothing_and_an_interrupted_rebuild_goes_on(
     database: Database, ordinals: dict[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Both kinds of fingerprint; the batches before the interruption stay."""
-    monkeypatch.setattr(index_upkeep, "_MENDED_TRACKS", 2)
+    """Both kinds of fingerprint; the transactions before the interruption stay."""
+    monkeypatch.setattr(index_upkeep, "_MENDED_ROWS", 100)
     with database.write() as session:
         session.exec(delete(FingerprintTermRow))
         session.add(_band_of(seed_id(3), music(33).to_bytes(), revision=revisions.next_revision(session)))
 
     def interrupt(n_done: int, _n_all: int) -> None:
-        if n_done == 4:
+        if n_done >= 4:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         index_upkeep.rebuild(database, progress=interrupt)
-    assert len(_verified(database).differences) == 2
-    assert _rebuilt(database) == [(2, 2)]
+    left = _verified(database)
+    assert 0 < left.n_postings < (N_TRACKS + 1) * N_EACH
+    told = _rebuilt(database)
+    assert told == sorted(told)
+    assert told[-1] == (len(left.differences), len(left.differences))
     assert _verified(database) == IndexReport(N_TRACKS + 1, (N_TRACKS + 1) * N_EACH, ())
     with database.read() as session:
         stored = session.exec(select(FingerprintTermRow.term, FingerprintTermRow.loc)).all()
@@ -93,6 +96,29 @@ def test_an_index_is_built_from_nothing_and_an_interrupted_rebuild_goes_on(
         for ordinal, number, kind in [(ordinals[n], n, FULL) for n in ordinals] + [(ordinals[3], 33, BAND)]
         for row in terms.rows_of(ordinal, music(number).sub_fingerprints, kind=kind).tolist()
     )
+
+
+def test_a_fingerprint_stored_anew_during_a_rebuild_keeps_its_own_postings(
+    database: Database, ordinals: dict[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whether its earlier postings were added before that or were still to come."""
+    monkeypatch.setattr(index_upkeep, "_MENDED_ROWS", 100)
+    with database.write() as session:
+        session.exec(delete(FingerprintTermRow))
+    replaced: list[int] = []
+
+    def replace_one(n_done: int, _n_all: int) -> None:
+        number = n_done + 1
+        if number in ordinals and number not in replaced:
+            replaced.append(number)
+            fingerprint = music(50 + number)
+            with database.exclusive() as session:
+                track = session.get_one(TrackRow, ordinals[number])
+                fingerprints.store(session, track, fingerprint, kind=FULL, version="9")
+
+    index_upkeep.rebuild(database, progress=replace_one)
+    assert len(replaced) > 1
+    assert _verified(database) == IndexReport(N_TRACKS, N_TRACKS * N_EACH, ())
 
 
 @pytest.mark.parametrize("rows_at_once", [1, 7, 119, 120, 599, 600, 601])
