@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from sqlalchemy import func, tuple_
 from sqlmodel import Session, col, select
 
-from musicfp.catalog import bulk, terms
+from musicfp.catalog import bulk, revisions, terms
 from musicfp.catalog.engine import Database
 from musicfp.catalog.searchable import evenly_spread_ordinals
 from musicfp.catalog.tables import FingerprintRow, FingerprintTermRow, TrackRow
@@ -199,7 +199,7 @@ def _mend(database: Database, group: Sequence[Difference]) -> Iterator[float]:
     """
     slots = {_slot(each) for each in group}
     with database.snapshot() as session:
-        revisions = _revisions(session, group)
+        newest, before = revisions.newest_revision(session), _revisions(session, group)
         stored = _stored_rows(session, {_slot(each) for each in group if each.n_found})
         due = _due_rows(session, group)
     due = due[np.isin(_slots(due), sorted(slots))]
@@ -209,11 +209,12 @@ def _mend(database: Database, group: Sequence[Difference]) -> Iterator[float]:
         for first in range(0, len(rows), _MENDED_ROWS):
             part = rows[first : first + _MENDED_ROWS]
             with database.exclusive() as session:
-                # Whoever has stored or deleted a fingerprint meanwhile has seen to its postings.
-                now = _revisions(session, group)
-                same = [slot for slot in slots if now.get(slot) == revisions.get(slot)]
-                change(session, part[np.isin(_slots(part), same)])
-            n_done += len(part)
+                if revisions.newest_revision(session) != newest:
+                    # Whoever has stored or deleted a fingerprint meanwhile has seen to its postings.
+                    now = _revisions(session, group)
+                    part = part[np.isin(_slots(part), [slot for slot in slots if now.get(slot) == before.get(slot)])]
+                change(session, part)
+            n_done += len(rows[first : first + _MENDED_ROWS])
             yield n_done / (len(too_much) + len(missing))
 
 

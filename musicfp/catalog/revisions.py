@@ -10,7 +10,7 @@ from musicfp.catalog.tables import FingerprintRevisionRow
 
 
 def next_revision(session: Session) -> int:
-    """Return a revision for a fingerprint that this transaction stores; until its end nobody else gets one.
+    """Return a revision for a fingerprint that this transaction stores or deletes; until its end nobody else gets one.
 
     Hence the order of revisions is that of commits: whoever sees one sees all lower ones.
     """
