@@ -16,6 +16,8 @@ _PROJECT = Path(__file__).parents[2]
 _CORPUS_SCRIPTS = _PROJECT.parent / "shared" / "corpus"
 _CACHE = _PROJECT / "build" / "corpus"
 _MIN_DURATION_S = 60.0
+# The same recording as area1-game.mod, played 1 % faster: correlation 0.81 when heard so.
+_COPIES = {"area1-game2.mod"}
 _ENCODERS = {
     "mp3": ("-c:a", "libmp3lame", "-b:a", "192k"),
     "flac": ("-c:a", "flac", "-sample_fmt", "s16"),
@@ -63,7 +65,8 @@ def _manifest_rows() -> list[dict[str, str]]:
         assert manifest.exists(), f"fetching the music failed: {fetched.stdout[-500:]} {fetched.stderr[-500:]}"
     with manifest.open(newline="") as file:
         rows = list(csv.DictReader(file, delimiter="\t", quoting=csv.QUOTE_NONE))
-    return [row for row in rows if not row["dup_of"] and float(row["duration_s"]) >= _MIN_DURATION_S]
+    songs = [row for row in rows if not row["dup_of"] and Path(row["path"]).name not in _COPIES]
+    return [row for row in songs if float(row["duration_s"]) >= _MIN_DURATION_S]
 
 
 def _upload(directory: Path, number: int, row: dict[str, str], length_s: float) -> Song:
