@@ -32,9 +32,11 @@ fmt: ## format and repair what ruff can
 	ruff format
 	ruff check --fix
 
-bench: ## what orchestration costs per track; a few minutes, on an idle machine
+bench: ## costs of orchestration, of comparing, and of search at 1,000 to 100,000 tracks; half an hour; ARGS="--tracks 1000000 --no-table"
 	@scripts/bootstrap.sh test
-	python -m bench.orchestration $(ARGS)
+	python -m bench.orchestration
+	python -m bench.compare
+	python -m bench.search $(ARGS)
 
 eval: ## how well music is recognised, on an hour or two of it; needs ../shared/corpus, or ARGS="--music FOLDER"
 	@scripts/bootstrap.sh check
