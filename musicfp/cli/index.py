@@ -1,22 +1,15 @@
 """`musicfp index`: hold the index that searches use against the fingerprints, mend it, tell of its accelerator."""
 
-from collections.abc import Callable
-from typing import TypeVar
-
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
 from musicfp.catalog import index_upkeep, search_index
 from musicfp.catalog.engine import Database
 from musicfp.catalog.index_upkeep import Difference, IndexReport
 from musicfp.catalog.search_index import Build
 from musicfp.cli.common import Bar, json_option, print_json, print_table
-from musicfp.errors import DatabaseUnavailable
-from musicfp.settings import Settings
+from musicfp.cli.database import catalogue_database
 
 _SHOWN = 20
-
-Answer = TypeVar("Answer")
 
 
 @click.group()
@@ -29,7 +22,8 @@ def index() -> None:
 @click.pass_context
 def verify(context: click.Context, *, as_json: bool) -> None:
     """Compare the whole index with all fingerprints; exit status 1 when they differ."""
-    report = _with_database(_verify)
+    with catalogue_database() as database:
+        report = _verify(database)
     if as_json:
         print_json(_as_json(report))
     elif report.differences:
@@ -45,7 +39,8 @@ def verify(context: click.Context, *, as_json: bool) -> None:
 @json_option
 def rebuild(*, as_json: bool) -> None:
     """Mend what differs; searches go on meanwhile. An interrupted rebuild is continued by the next."""
-    before, after = _with_database(_rebuild)
+    with catalogue_database() as database:
+        before, after = _rebuild(database)
     if as_json:
         print_json({"nMended": len(before.differences), **_as_json(after)})
     elif before.differences:
@@ -58,7 +53,8 @@ def rebuild(*, as_json: bool) -> None:
 @json_option
 def status(*, as_json: bool) -> None:
     """Tell which build of the accelerator is the newest, what it is made of, and how much is newer."""
-    build, lag = _with_database(_newest_build)
+    with catalogue_database() as database:
+        build, lag = _newest_build(database)
     if as_json:
         print_json(_status_as_json(build, lag))
     elif build is None:
@@ -160,16 +156,3 @@ def _difference_as_json(difference: Difference) -> dict[str, object]:
         "nExpected": difference.n_expected,
         "nFound": difference.n_found,
     }
-
-
-def _with_database(action: Callable[[Database], Answer]) -> Answer:
-    database = Database(Settings.from_env().database_url)
-    try:
-        return action(database)
-    except SQLAlchemyError as error:
-        raise DatabaseUnavailable(
-            f"Tried to read the index in {database.engine.url.render_as_string(hide_password=True)}: {error}. "
-            "Check MUSICFP_DATABASE_URL, that the database server runs, and `musicfp db check`."
-        ) from error
-    finally:
-        database.close()

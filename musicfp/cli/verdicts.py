@@ -3,16 +3,13 @@
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 
 import click
-from sqlalchemy.exc import SQLAlchemyError
 
 from musicfp.catalog import verdicts as kept_verdicts
-from musicfp.catalog.engine import Database
 from musicfp.catalog.verdicts import OUTCOMES, KeptVerdict
 from musicfp.cli.common import json_option, print_json, print_table, visible
-from musicfp.errors import DatabaseUnavailable
+from musicfp.cli.database import catalogue_database
 from musicfp.fingerprint.verdict import VerdictPolicy
 from musicfp.pipeline.recheck import Rechecked, Ruling, recheck, varied_policy
 from musicfp.settings import Settings
@@ -50,13 +47,13 @@ def verdicts(
     if limit is not None:
         raise click.UsageError("--limit does not go with --recheck, which looks at all verdicts.")
     policy = _policy(settings_of_policy)
-    with _database() as database:
+    with catalogue_database() as database:
         rechecked = recheck(database, policy, outcome=outcome)
         (_print_recheck_as_json if as_json else _print_recheck)(rechecked)
 
 
 def _list(*, outcome: str | None, limit: int, as_json: bool) -> None:
-    with _database() as database, database.read() as session:
+    with catalogue_database() as database, database.read() as session:
         newest = kept_verdicts.newest(session, limit=limit, outcome=outcome)
     if as_json:
         print_json([_verdict_as_json(each) for each in newest])
@@ -172,17 +169,3 @@ def _change_as_json(rechecked: Rechecked) -> dict[str, object]:
 
 def _ruling_as_json(ruling: Ruling) -> dict[str, object]:
     return {"outcome": ruling.outcome, "relation": ruling.relation, "trackId": ruling.track_id}
-
-
-@contextmanager
-def _database() -> Iterator[Database]:
-    database = Database(Settings.from_env().database_url)
-    try:
-        yield database
-    except SQLAlchemyError as error:
-        raise DatabaseUnavailable(
-            f"Tried to read the verdicts in {database.engine.url.render_as_string(hide_password=True)}: {error}. "
-            "Check MUSICFP_DATABASE_URL, that the database server runs, and `musicfp db check`."
-        ) from error
-    finally:
-        database.close()

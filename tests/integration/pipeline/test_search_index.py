@@ -1,7 +1,6 @@
 """Building the accelerator and using it, with the real store, on both databases; dying in between."""
 
 import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,7 @@ from musicfp.pipeline.shared_index import IndexStatus, SharedIndex
 from musicfp.store.objects import ObjectStore
 from tests.support.crashes import Killed, kill
 from tests.support.seeds import SeedTrack, music, seed_id, seed_track
+from tests.support.waiting import eventually
 
 FULL, BAND = FingerprintKind.FULL, FingerprintKind.BAND
 
@@ -227,7 +227,7 @@ def test_a_process_takes_the_newest_build_in_the_background(stage: StageContext)
     os.utime(left, (1, 1))
     index._look_at_s = 0.0
     assert found(stage, index, 1) == [seed_id(1)]
-    _until(lambda: status(stage, index).open_build_id == first.id)
+    eventually(lambda: status(stage, index).open_build_id == first.id)
     assert files(stage) == {f"{first.segments[0].sha256}.segment"}
     only_segments_answer(stage)
     assert found(stage, index, 1) == [seed_id(1)]
@@ -237,19 +237,12 @@ def test_a_process_takes_the_newest_build_in_the_background(stage: StageContext)
     second = build_search_index(stage).build
     index._look_at_s = 0.0
     found(stage, index, 1)
-    _until(lambda: status(stage, index).open_build_id == second.id)
+    eventually(lambda: status(stage, index).open_build_id == second.id)
     assert found(stage, index, 2) == [seed_id(2)]
     index.close()
     assert index._thread is not None
     index._thread.join(10)
     assert not index._thread.is_alive()
-
-
-def _until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("damage", ["gone", "other bytes", "foreign"])
