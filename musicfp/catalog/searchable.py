@@ -62,8 +62,8 @@ class DatabaseCatalogue:
 
     def all_ordinals(self, *, at_most: int) -> list[int]:
         """Return the ordinals of all tracks, or none if there are more than `at_most`."""
-        ordinals = self._session.exec(select(col(TrackRow.ordinal)).limit(at_most + 1)).all()
-        return [ordinal for ordinal in ordinals if ordinal is not None] if len(ordinals) <= at_most else []
+        ordinals = bulk.integers(self._session, select(TrackRow.ordinal).limit(at_most + 1))
+        return ordinals[:, 0].tolist() if len(ordinals) <= at_most else []
 
     def _postings_of(self, keys: NDArray[np.int64], *, cap: int) -> NDArray[np.int64]:
         """Return (term, loc) [shape=(n, 2)] of these terms, those with more than `cap` postings left out."""

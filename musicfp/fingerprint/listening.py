@@ -27,6 +27,7 @@ _MAX_ITEMS_LISTENED = 240
 _MAX_ITEMS_FLIPPED = 640
 _SEMITONE = 2 ** (1 / 12)
 _LIKELY_PER_ITEM = 64
+_THOROUGH_PER_ITEM = 512
 
 
 class Tier(StrEnum):
@@ -91,7 +92,7 @@ RATES = tuple(_rates(of_speed=(1, 2, 4, 6), of_pitch=(2, 4, 6)))
 CLOSE_RATES = tuple(_rates(of_speed=range(1, 7), of_pitch=range(1, 7)))
 # Half the distance of two rates; the quick lengths of transforms are within 2 cents of what is asked for.
 _FINE_CENTS = (-8, -4, 4, 8)
-_AS_IT_IS = Rate(FingerprintKind.FULL, 1.0, 1.0)
+AS_IT_IS = Rate(FingerprintKind.FULL, 1.0, 1.0)
 
 
 @dataclass(frozen=True)
@@ -101,33 +102,48 @@ class Listening:
     kind: FingerprintKind
     items: NDArray[np.uint32]
     probes: Probes
-    rate: Rate = _AS_IT_IS
+    rate: Rate = AS_IT_IS
 
 
-def listenings(query: Query, tier: Tier) -> Iterator[Listening]:
-    """Yield the ways of one tier, made when they are asked for."""
+def listenings(query: Query, tier: Tier) -> Iterator[tuple[Listening, ...]]:
+    """Yield the ways of one tier, made when they are asked for; those of a tuple have equally many items.
+
+    What the ways of a tuple find counts together: in reverberation, the right place is among the 16 best of 100,000
+    tracks for .61 of the clips by the full fingerprint, .68 by that of the band, and .88 by both.
+    """
     items = query.fingerprint.sub_fingerprints
     match tier:
         case Tier.EXACT:
-            yield Listening(FingerprintKind.FULL, items, flip_probes(items, n_flips=0))
+            yield (Listening(FingerprintKind.FULL, items, flip_probes(items, n_flips=0)),)
         case Tier.LIKELY if query.samples is None:
-            yield Listening(
-                FingerprintKind.FULL, items, _some(flip_probes(items, n_flips=1), items.size, _MAX_ITEMS_FLIPPED)
-            )
+            flips = _some(flip_probes(items, n_flips=1), items.size, _MAX_ITEMS_FLIPPED)
+            yield (Listening(FingerprintKind.FULL, items, flips),)
         case Tier.LIKELY:
-            yield _guessed(FingerprintKind.BAND, query.power, per_item=_LIKELY_PER_ITEM)
-            yield _guessed(FingerprintKind.FULL, query.power, per_item=_LIKELY_PER_ITEM)
+            yield (
+                _guessed(FingerprintKind.BAND, query.power, per_item=_LIKELY_PER_ITEM),
+                _guessed(FingerprintKind.FULL, query.power, per_item=_LIKELY_PER_ITEM),
+            )
         case Tier.THOROUGH if query.samples is None:
             # Of more than 30 s, enough items survive with one flip: every upload that is new comes this far.
             if items.size <= _MAX_ITEMS_LISTENED:
-                yield Listening(FingerprintKind.FULL, items, flip_probes(items, n_flips=2))
+                yield (Listening(FingerprintKind.FULL, items, flip_probes(items, n_flips=2)),)
         case Tier.THOROUGH:
-            yield _guessed(FingerprintKind.FULL, query.power, per_item=512)
-            yield _guessed(FingerprintKind.FULL, without_stationary_noise(query.power), per_item=512)
-            yield _guessed(FingerprintKind.BAND, query.power, per_item=512)
+            yield (
+                _guessed(FingerprintKind.FULL, query.power, per_item=_THOROUGH_PER_ITEM),
+                _guessed(FingerprintKind.FULL, without_stationary_noise(query.power), per_item=_THOROUGH_PER_ITEM),
+                _guessed(FingerprintKind.BAND, query.power, per_item=_THOROUGH_PER_ITEM),
+            )
         case Tier.RATES if query.samples is not None:
             for rate in RATES:
-                yield heard_at(query.samples, rate)
+                yield (heard_at(query.samples, rate),)
+        case Tier.EXHAUSTIVE:
+            # Compared with everything, so nothing is guessed.
+            as_it_is = Listening(FingerprintKind.FULL, items, flip_probes(items, n_flips=0))
+            yield (
+                (as_it_is,)
+                if query.samples is None
+                else (as_it_is, _guessed(FingerprintKind.BAND, query.power, per_item=1))
+            )
         case _:
             return
 

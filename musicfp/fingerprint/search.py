@@ -12,30 +12,45 @@ counting what is found (`candidates`), verifying it (`verification`), what a mat
 
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from musicfp.fingerprint.calibration import PAIR_BAR, Bar, Chance, bar_of, evidence_nats, n_tracks_of
-from musicfp.fingerprint.candidates import Candidates, vote
+from musicfp.fingerprint.candidates import Candidates, joined_candidates, shortlist, vote
 from musicfp.fingerprint.correlation import has_enough_information
 from musicfp.fingerprint.exhaustive import scan
-from musicfp.fingerprint.listening import CLOSE_RATES, Listening, Query, Rate, Tier, heard_at, listenings, rates_around
+from musicfp.fingerprint.listening import (
+    AS_IT_IS,
+    CLOSE_RATES,
+    Listening,
+    Query,
+    Rate,
+    Tier,
+    heard_at,
+    listenings,
+    rates_around,
+)
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
-from musicfp.fingerprint.postings import FingerprintKind, SearchableCatalogue, StoredFingerprint
+from musicfp.fingerprint.postings import FingerprintKind, SearchableCatalogue
 from musicfp.fingerprint.repetition import repetitiveness
 from musicfp.fingerprint.verification import Match, verified_matches, window_edges
 
-SEARCH_VERSION = "4"
+SEARCH_VERSION = "5"
 DEFAULT_LIMIT = 10
 DEFAULT_BUDGET_MS = 2000.0
 _MAX_CANDIDATES = 200
+# Each of the many rates alone: what is heard at its own rate stands out, or else at the next one.
+_MAX_CANDIDATES_AT_A_RATE = 64
 _MIN_CANDIDATES_PER_WINDOW = 32
 # What unrelated music reaches once in 10^9 pairs, over most of the query: no costlier tier can change this answer.
 _SURE_NATS = math.log(1e9)
 _SURE_COVERAGE = 0.5
+# A candidate is worth reading at once with so much of what the best of its window is worth. Of a clean clip, chance
+# reaches a tenth, and a copy with a twentieth of its bits wrong a quarter.
+_STANDING_OUT = 0.2
 # How much of a recording is heard at every rate, with few guesses: it is not noise that such copies suffer from.
 _CHANGED_PART_S = 25.0
 _CHANGED_PER_ITEM = 16
@@ -66,6 +81,7 @@ class _Progress:
     bar: Bar
     n_tracks: float
     heeds_repetition: bool = True
+    stops_when_sure: bool = True
     matches: dict[str, Match] = field(default_factory=dict)
     candidates_examined: int = 0
     ways_heard: int = 0
@@ -73,27 +89,33 @@ class _Progress:
     tiers: list[Tier] = field(default_factory=list)
 
     def begin(self, tier: Tier) -> None:
-        self.ways_heard += 1
         if tier not in self.tiers:
             self.tiers.append(tier)
 
-    def verify(
-        self,
-        items: NDArray[np.uint32],
-        candidates: Candidates,
-        stored: Mapping[int, StoredFingerprint],
-        *,
-        pitch: float = 1.0,
-        speed: float = 1.0,
-    ) -> None:
+    def hear(self, ways: Sequence[Listening], candidates: Candidates, catalogue: SearchableCatalogue) -> None:
+        """Verify candidates in every way that found them; those that do not stand out only if the others are unsure."""
+        chances = []
+        for heard in ways:
+            self.ways_heard += 1
+            chances.append(self._chance(heard))
+        for part in _those_that_stand_out_first(candidates) if self.stops_when_sure else (candidates,):
+            for heard, chance in zip(ways, chances, strict=True):
+                self._verify(heard, part, catalogue, chance)
+            if self.is_sure and self.stops_when_sure:
+                return
+
+    def _chance(self, heard: Listening) -> Chance:
+        factor = repetitiveness(heard.items) if self.heeds_repetition else 1.0
+        return Chance(self.bar, self.n_tracks, selection_nats=math.log(self.ways_heard), repetitiveness=factor)
+
+    def _verify(self, heard: Listening, candidates: Candidates, catalogue: SearchableCatalogue, chance: Chance) -> None:
         self.candidates_examined += candidates.track.size
-        factor = repetitiveness(items) if self.heeds_repetition else 1.0
-        chance = Chance(self.bar, self.n_tracks, selection_nats=math.log(self.ways_heard), repetitiveness=factor)
-        for match in verified_matches(items, candidates, stored, chance):
+        stored = catalogue.fingerprints(np.unique(candidates.track).tolist(), kind=heard.kind)
+        for match in verified_matches(heard.items, candidates, stored, chance):
             self.is_sure |= self._is_sure(match, chance)
             known = self.matches.get(match.track_id)
             if known is None or self._rank(match) > self._rank(known):
-                self.matches[match.track_id] = replace(match, pitch=pitch, speed=speed)
+                self.matches[match.track_id] = replace(match, pitch=heard.rate.pitch, speed=heard.rate.speed)
 
     def ranked(self) -> list[Match]:
         """Return all matches, best first."""
@@ -157,7 +179,8 @@ def search(
     n_postings = catalogue.n_postings(FingerprintKind.FULL) if information_ok else 0
     n_tracks = n_tracks_of(n_postings)
     bar = PAIR_BAR if by_pair else bar_of(min_score, n_tracks=n_tracks)
-    progress = _Progress(bar, n_tracks, heeds_repetition=not by_pair)
+    # A policy judges all that a recording has in common with others; for a clip, the track that it is of is enough.
+    progress = _Progress(bar, n_tracks, heeds_repetition=not by_pair, stops_when_sure=not by_pair)
     out_of_time = False
     if n_postings:
         out_of_time = not _run_tiers(asked, catalogue, progress, until=began + budget_ms / 1000)
@@ -199,13 +222,14 @@ def search_changed(
     n_samples = round(_CHANGED_PART_S * ANALYSIS_RATE_HZ)
     first = max(0, samples.size - n_samples) // 2
     part = samples[first : first + n_samples]
-    progress = _Progress(PAIR_BAR, n_tracks_of(catalogue.n_postings(FingerprintKind.FULL)), heeds_repetition=False)
+    n_tracks = n_tracks_of(catalogue.n_postings(FingerprintKind.FULL))
+    progress = _Progress(PAIR_BAR, n_tracks, heeds_repetition=False, stops_when_sure=False)
     coarse = _best_rate(part, CLOSE_RATES, catalogue, progress)
     if coarse is not None:
         fine = _best_rate(part, rates_around(coarse), catalogue, progress) or coarse
         progress.matches.clear()
         progress.begin(Tier.RATES)
-        _look_up(heard_at(samples, fine), catalogue, progress)
+        _look_up([heard_at(samples, fine)], catalogue, progress)
     return SearchReport(
         matches=tuple(progress.ranked()[:limit]) if coarse is not None else (),
         candidates_examined=progress.candidates_examined,
@@ -224,7 +248,7 @@ def _best_rate(
         progress.begin(Tier.RATES)
         progress.matches.clear()
         progress.is_sure = False
-        _look_up(heard_at(part, rate, per_item=_CHANGED_PER_ITEM), catalogue, progress)
+        _look_up([heard_at(part, rate, per_item=_CHANGED_PER_ITEM)], catalogue, progress)
         if progress.is_sure:
             correlation = max(match.correlation for match in progress.matches.values())
             best = max(best or (0.0, rate), (correlation, rate), key=lambda found: found[0])
@@ -233,45 +257,71 @@ def _best_rate(
 
 def _run_tiers(query: Query, catalogue: SearchableCatalogue, progress: _Progress, *, until: float) -> bool:
     """Go from tier to tier until a match is sure; return False if time ran out before."""
-    for tier in Tier:
-        for heard in listenings(query, tier):
+    for tier in _tiers(query, catalogue):
+        for ways in listenings(query, tier):
             if progress.tiers and time.perf_counter() >= until:
                 return False
             progress.begin(tier)
-            _look_up(heard, catalogue, progress)
+            find = _scan_all if tier is Tier.EXHAUSTIVE else _look_up
+            find(ways, catalogue, progress)
             if progress.is_sure:
                 return True
-    return _scan_all(query, catalogue, progress, until=until)
-
-
-def _look_up(heard: Listening, catalogue: SearchableCatalogue, progress: _Progress) -> None:
-    """Search for the query as it was heard in one way, and keep what is found."""
-    n_postings = catalogue.n_postings(heard.kind)
-    if not n_postings or not has_enough_information(Fingerprint.of_items(heard.items)):
-        return
-    edges = window_edges(heard.items.size)
-    n_windows = edges.size - 1
-    candidates = vote(
-        heard.probes,
-        catalogue.lookup(heard.probes.term, kind=heard.kind),
-        window_of_item=np.repeat(np.arange(n_windows), np.diff(edges)),
-        n_postings=n_postings,
-        per_window=max(_MIN_CANDIDATES_PER_WINDOW, _MAX_CANDIDATES // n_windows),
-    )
-    stored = catalogue.fingerprints(np.unique(candidates.track).tolist(), kind=heard.kind)
-    progress.verify(heard.items, candidates, stored, pitch=heard.rate.pitch, speed=heard.rate.speed)
-
-
-def _scan_all(query: Query, catalogue: SearchableCatalogue, progress: _Progress, *, until: float) -> bool:
-    """Compare a short query with everything in a small catalogue; return False if there was no time for it."""
-    items = query.fingerprint.sub_fingerprints
-    ordinals = catalogue.all_ordinals(at_most=_EXHAUSTIVE_MAX_TRACKS) if items.size <= _EXHAUSTIVE_MAX_ITEMS else []
-    if not ordinals:
-        return True
-    if time.perf_counter() >= until:
-        return False
-    progress.begin(Tier.EXHAUSTIVE)
-    stored = catalogue.fingerprints(ordinals, kind=FingerprintKind.FULL)
-    candidates = scan(items, stored, window_edges(items.size))
-    progress.verify(items, candidates, stored)
     return True
+
+
+def _tiers(query: Query, catalogue: SearchableCatalogue) -> Iterator[Tier]:
+    for tier in Tier:
+        if tier is not Tier.EXHAUSTIVE or (
+            query.fingerprint.n_items <= _EXHAUSTIVE_MAX_ITEMS
+            and catalogue.all_ordinals(at_most=_EXHAUSTIVE_MAX_TRACKS)
+        ):
+            yield tier
+
+
+def _look_up(ways: Sequence[Listening], catalogue: SearchableCatalogue, progress: _Progress) -> None:
+    """Search for the query as it was heard in some ways that count together, and keep what is found."""
+    telling = [heard for heard in ways if _may_be_found(heard, catalogue)]
+    if not telling:
+        return
+    edges = window_edges(telling[0].items.size)
+    n_windows = edges.size - 1
+    at_most = _MAX_CANDIDATES if telling[0].rate == AS_IT_IS else _MAX_CANDIDATES_AT_A_RATE
+    per_window = max(_MIN_CANDIDATES_PER_WINDOW, at_most // n_windows)
+    votes = [
+        vote(
+            heard.probes,
+            catalogue.lookup(heard.probes.term, kind=heard.kind),
+            window_of_item=np.repeat(np.arange(n_windows), np.diff(edges)),
+            n_postings=catalogue.n_postings(heard.kind),
+            per_window=per_window,
+        )
+        for heard in telling
+    ]
+    progress.hear(telling, shortlist(votes, per_window=per_window), catalogue)
+
+
+def _scan_all(ways: Sequence[Listening], catalogue: SearchableCatalogue, progress: _Progress) -> None:
+    """Compare a short query with everything in a small catalogue."""
+    telling = [heard for heard in ways if _may_be_found(heard, catalogue)]
+    if not telling:
+        return
+    ordinals = catalogue.all_ordinals(at_most=_EXHAUSTIVE_MAX_TRACKS)
+    edges = window_edges(telling[0].items.size)
+    found = [scan(heard.items, catalogue.fingerprints(ordinals, kind=heard.kind), edges) for heard in telling]
+    progress.hear(telling, joined_candidates(found), catalogue)
+
+
+def _may_be_found(heard: Listening, catalogue: SearchableCatalogue) -> bool:
+    return catalogue.n_postings(heard.kind) > 0 and has_enough_information(Fingerprint.of_items(heard.items))
+
+
+def _those_that_stand_out_first(candidates: Candidates) -> Iterator[Candidates]:
+    """Part the candidates into those that come near the best of their window, and the others."""
+    if not candidates.window.size:
+        return
+    best = np.zeros(int(candidates.window.max()) + 1)
+    np.maximum.at(best, candidates.window, candidates.worth)
+    stands_out = candidates.worth >= _STANDING_OUT * best[candidates.window]
+    for part in (stands_out, ~stands_out):
+        if part.any():
+            yield candidates.at(np.flatnonzero(part))

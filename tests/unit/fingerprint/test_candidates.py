@@ -5,7 +5,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
-from musicfp.fingerprint.candidates import vote
+from musicfp.fingerprint.candidates import Votes, shortlist, vote
 from musicfp.fingerprint.postings import Postings
 from musicfp.fingerprint.probes import Probes
 
@@ -29,7 +29,12 @@ def postings_of(*found: tuple[int, int, int]) -> Postings:
 
 def voted(probes: Probes, found: Postings, *, n_items: int = 20, n_windows: int = 1, per_window: int = 50):
     window_of_item = np.arange(n_items) * n_windows // n_items
-    candidates = vote(probes, found, window_of_item=window_of_item, n_postings=N_POSTINGS, per_window=per_window)
+    votes = vote(probes, found, window_of_item=window_of_item, n_postings=N_POSTINGS, per_window=per_window)
+    return places(votes, per_window=per_window)
+
+
+def places(*ways: Votes, per_window: int):
+    candidates = shortlist(ways, per_window=per_window)
     rows = zip(candidates.window, candidates.track, candidates.offset_items, candidates.worth, strict=True)
     return {(int(window), int(track), int(offset)): float(worth) for window, track, offset, worth in rows}
 
@@ -84,6 +89,30 @@ def test_the_best_are_kept_of_very_many(per_window: int) -> None:
     for window in (0, 1):
         best = sorted(worth for (of, _, _), worth in answer.items() if of == window)
         assert best == pytest.approx(sorted(expected[window])[-per_window:])
+
+
+def votes_for(probes: Probes, found: Postings) -> Votes:
+    return vote(probes, found, window_of_item=np.zeros(20, dtype=np.int64), n_postings=N_POSTINGS, per_window=8)
+
+
+def test_what_several_ways_to_hear_find_adds_up() -> None:
+    """Each way has another track that it is worth more for; together they point to the one that both found."""
+    probes = probes_of((1, 0, 0.0), (2, 4, 0.0), (3, 8, -1.0))
+    one = votes_for(probes, postings_of((0, 1, 30), (1, 1, 34), (2, 7, 50)))
+    other = votes_for(probes, postings_of((0, 2, 30), (1, 2, 34), (2, 7, 50)))
+    alone = places(one, per_window=8), places(other, per_window=8)
+    together = places(one, other, per_window=8)
+    assert together[0, 7, 42] == pytest.approx(alone[0][0, 7, 42] + alone[1][0, 7, 42])
+    assert together[0, 1, 30] == pytest.approx(alone[0][0, 1, 30])
+
+
+def test_what_one_way_hears_alone_is_not_forgotten() -> None:
+    """Eight tracks that both ways find do not crowd out the best one of a single way."""
+    probes = probes_of((1, 0, -1.0), (2, 8, 0.0))
+    common = [(0, track, 40) for track in range(10, 30)]
+    one = votes_for(probes, postings_of(*common, (1, 5, 108)))
+    other = votes_for(probes, postings_of(*common))
+    assert (0, 5, 100) in places(one, other, per_window=8)
 
 
 def test_nothing_found_gives_no_candidates() -> None:

@@ -104,7 +104,7 @@ def test_time_ends_a_search_and_is_reported() -> None:
 
 def test_a_long_query_is_heard_in_three_places_by_the_costly_tiers() -> None:
     samples = np.tile(song(1), 3)
-    (band, whole) = listenings(Query(full(samples), samples), Tier.LIKELY)
+    ((band, whole),) = listenings(Query(full(samples), samples), Tier.LIKELY)
     assert (band.kind, whole.kind) == (FingerprintKind.BAND, FingerprintKind.FULL)
     for heard in (band, whole):
         listened = np.unique(heard.probes.item)
@@ -115,6 +115,6 @@ def test_a_long_query_is_heard_in_three_places_by_the_costly_tiers() -> None:
 
 def test_a_fingerprint_alone_is_heard_in_one_way() -> None:
     items = full(song(1))
-    ways = [heard for tier in Tier for heard in listenings(Query(items), tier)]
-    assert [heard.probes.term.size // items.n_items for heard in ways] == [1, 25, 301]
+    ways = [heard for tier in Tier for together in listenings(Query(items), tier) for heard in together]
+    assert [heard.probes.term.size // items.n_items for heard in ways] == [1, 25, 301, 1]
     assert all(heard.items is items.sub_fingerprints for heard in ways)
