@@ -28,7 +28,8 @@ _TRACK_SPAN = 1 << 28
 # Diagonals kept while votes are counted, for each candidate wanted: neighbours and repetitions take most of them.
 _KEPT_PER_CANDIDATE = 20
 _FOUND_PER_CANDIDATE = 200
-_MAX_BUCKET_BITS = 22
+# 8 MB: a larger table would find fewer strangers in a bucket, but every find would wait for memory.
+_MAX_BUCKET_BITS = 20
 # 2^64 divided by the golden ratio (D. E. Knuth, The Art of Computer Programming 3, section 6.4).
 _HASH_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)
 # Of several ways to hear a query each has a third of the candidates to itself.

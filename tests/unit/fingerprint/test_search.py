@@ -1,5 +1,6 @@
 """Searching synthetic catalogues with edited, noisy and foreign queries."""
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 import numpy as np
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from musicfp.fingerprint.calibration import DEFAULT_MIN_SCORE, PAIR_NATS
 from musicfp.fingerprint.corpus import FingerprintCorpus
 from musicfp.fingerprint.model import ITEM_DURATION_S, Fingerprint
-from musicfp.fingerprint.postings import FingerprintKind
+from musicfp.fingerprint.postings import FingerprintKind, StoredFingerprint
 from musicfp.fingerprint.search import SearchReport, search
 from musicfp.fingerprint.verification import Match
 
@@ -216,6 +217,32 @@ def test_a_larger_catalogue_asks_for_more_and_dedupe_does_not(random_items, flip
         for one, other in zip(in_small, in_large, strict=True):
             assert other.score <= one.score
     assert n_lost > 0, "the clips must lie near the bar to show anything"
+
+
+class _Counting(FingerprintCorpus):
+    """A corpus that counts the fingerprints it is asked for."""
+
+    n_read = 0
+
+    def fingerprints(self, ordinals: Iterable[int], *, kind: FingerprintKind) -> dict[int, StoredFingerprint]:
+        read = super().fingerprints(ordinals, kind=kind)
+        self.n_read += len(read)
+        return read
+
+
+def test_a_sure_answer_reads_few_fingerprints_and_a_policy_reads_all(random_items) -> None:
+    """Forty tracks share a little with the clip by its terms; only the one that it is of stands out."""
+    music, shared = random_items(50), random_items(51, 4)
+    corpus = _Counting()
+    corpus.add("it", Fingerprint.of_items(music))
+    for number in range(40):
+        corpus.add(f"other{number}", Fingerprint.of_items(np.concatenate([random_items(60 + number, 400), shared])))
+    clip = np.concatenate([music[200:260], shared])
+    assert find(clip, corpus).matches[0].track_id == "it"
+    few = corpus.n_read
+    assert find(clip, corpus, by_pair=True).matches[0].track_id == "it"
+    assert few <= 2
+    assert corpus.n_read - few > 30
 
 
 def test_an_empty_corpus_matches_nothing(random_items) -> None:
