@@ -110,11 +110,18 @@ def removed_ordinals(session: Session, *, after: int = 0, up_to: int) -> NDArray
 
 def note_found(
     session: Session, track_id: str, *, objects: Sequence[Mapping[str, Any]], records: Mapping[str, int], run_id: str
-) -> None:
-    """Write down what there is to be removed, before the first of it is: a run that is killed forgets no number."""
-    row = session.get_one(DeletionRow, track_id)
-    row.objects, row.records, row.run_id = [dict(each) for each in objects], dict(records), run_id
+) -> DeletionRow:
+    """Write down what there is to be removed, before the first of it is, and return the deletion.
+
+    Added to what earlier runs wrote down: one that was killed has removed some of it, and forgets no number.
+    """
+    row = session.exec(select(DeletionRow).where(DeletionRow.track_id == track_id).with_for_update()).one()
+    noted, counted = row.objects or [], row.records or {}
+    row.objects = list({(each["kind"], each["key"]): dict(each) for each in (*noted, *objects)}.values())
+    row.records = {kind: max(counted.get(kind, 0), records.get(kind, 0)) for kind in {**counted, **records}}
+    row.run_id = run_id if row.finished_at is None else row.run_id
     session.add(row)
+    return row
 
 
 def finish(session: Session, track_id: str) -> DeletionRow:

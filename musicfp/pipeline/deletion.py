@@ -76,16 +76,17 @@ def remove_remains(context: StageContext, deletion: DeletionRow, records: RunRec
     No run that knew the track may be at work any more: what it stored now would stay. Raises StoreUnavailable.
     """
     track_id = deletion.track_id
-    objects = _merged(deletion.objects or [], _objects(context, deletion))
-    kept = _greatest(deletion.records or {}, records.count(track_id))
+    objects, counts = _objects(context, deletion), records.count(track_id)
     with context.database.write() as session:
-        deletions.note_found(session, track_id, objects=objects, records=kept, run_id=context.provenance.run_id)
-    for each in objects:
+        noted = deletions.note_found(
+            session, track_id, objects=objects, records=counts, run_id=context.provenance.run_id
+        )
+    for each in noted.objects or []:
         _remove(context, each)
     records.forget(track_id)
     with context.database.write() as session:
         ended = deletions.finish(session, track_id)
-    LOGGER.info("track %s is deleted: %d objects of %d bytes", track_id, len(objects), sum_bytes(objects))
+    LOGGER.info("nothing is left of track %s: %d bytes were removed", track_id, _sum_bytes(ended.objects or []))
     return ended
 
 
@@ -95,15 +96,10 @@ def removed_items(deletion: DeletionRow) -> list[RemovedItems]:
     if deletion.objects is not None:
         counts = Counter(each["kind"] for each in deletion.objects)
         items += [
-            RemovedItems(kind, counts[kind], sum_bytes(each for each in deletion.objects if each["kind"] == kind))
+            RemovedItems(kind, counts[kind], _sum_bytes(each for each in deletion.objects if each["kind"] == kind))
             for kind in _OBJECT_KINDS
         ]
     return items + [RemovedItems(kind, count) for kind, count in (deletion.records or {}).items()]
-
-
-def sum_bytes(objects: Iterable[Mapping[str, Any]]) -> int:
-    """Return the size of objects together."""
-    return sum(int(each["size_bytes"]) for each in objects)
 
 
 def _objects(context: StageContext, deletion: DeletionRow) -> list[dict[str, Any]]:
@@ -134,9 +130,5 @@ def _remove(context: StageContext, found: Mapping[str, Any]) -> None:
     context.store.delete(settings.source_bucket if found["kind"] == SOURCE else settings.transcode_bucket, key)
 
 
-def _merged(noted: Iterable[dict[str, Any]], found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return list({(each["kind"], each["key"]): each for each in (*noted, *found)}.values())
-
-
-def _greatest(noted: Mapping[str, int], found: Mapping[str, int]) -> dict[str, int]:
-    return {kind: max(noted.get(kind, 0), found.get(kind, 0)) for kind in {**noted, **found}}
+def _sum_bytes(objects: Iterable[Mapping[str, Any]]) -> int:
+    return sum(int(each["size_bytes"]) for each in objects)
