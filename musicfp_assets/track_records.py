@@ -30,9 +30,9 @@ class DagsterRecords:
 
     def count(self, track_id: str) -> Mapping[str, int]:
         """Return the number of sets that have a partition of this key, and of its events."""
-        storage = self._storage()
+        storage, is_about = self._storage(), self._is_about(track_id)
         with storage.index_connection() as connection:
-            counted = select(func.count()).select_from(SqlEventLogStorageTable).where(self._is_about(track_id))
+            counted = select(func.count()).select_from(SqlEventLogStorageTable).where(is_about)
             n_events = connection.execute(counted).scalar_one()
         n_partitions = sum(self._instance.has_dynamic_partition(name, track_id) for name in _SETS)
         return {"dagster_partitions": n_partitions, "dagster_events": n_events}
@@ -52,10 +52,11 @@ class DagsterRecords:
             self._instance.delete_dynamic_partition(name, track_id)
 
     def _forget_indexed(self, storage: SqlEventLogStorage, track_id: str, event_ids: Iterable[int]) -> None:
+        is_about = self._is_about(track_id)
         with storage.index_connection() as connection:
             of_events = AssetEventTagsTable.c.event_id.in_(list(event_ids))
             connection.execute(delete(AssetEventTagsTable).where(of_events))
-            connection.execute(delete(SqlEventLogStorageTable).where(self._is_about(track_id)))
+            connection.execute(delete(SqlEventLogStorageTable).where(is_about))
             # A copy of the newest event of each asset; without it Dagster looks for the newest that is there.
             newest = AssetKeyTable.c.last_materialization
             connection.execute(update(AssetKeyTable).where(newest.contains(track_id)).values(last_materialization=None))
@@ -63,7 +64,10 @@ class DagsterRecords:
             storage.wipe_asset_cached_status(asset_key)
 
     def _is_about(self, track_id: str) -> ColumnElement[bool]:
-        """Return the condition on events that the storage's index over asset, type and partition answers."""
+        """Return the condition on events that the storage's index over asset, type and partition answers.
+
+        Asks the storage, which has one lock: not to be called while one of its connections is open.
+        """
         assets = [key.to_string() for key in self._instance.all_asset_keys()]
         types = [each.value for each in ASSET_EVENTS]
         is_about: ColumnElement[bool] = _EVENTS.asset_key.in_(assets) & _EVENTS.dagster_event_type.in_(types)

@@ -10,7 +10,6 @@ from typing import Any
 import httpx
 import pytest
 
-from musicfp.settings import Settings
 from musicfp.store.objects import open_store
 from tests.support.songs import SongFolder
 from tests.support.stack import Stack, running_stack
@@ -44,19 +43,12 @@ def graphql(url: str, text: str, variables: Mapping[str, object]) -> dict[str, A
 
 def keys(stack: Stack) -> set[str]:
     """Return the keys of all sources, transcodes and uploads."""
-    settings = Settings.from_env(_stack_environment(stack))
+    settings = stack.settings
     store = open_store(settings)
     buckets = {settings.submission_bucket, settings.source_bucket, settings.transcode_bucket}
     found = {each.key for bucket in buckets for each in store.list_after(bucket)}
     store.client.close()
     return {key for key in found if key.startswith(("sources/", "transcodes/", "submissions/"))}
-
-
-def _stack_environment(stack: Stack) -> dict[str, str]:
-    """Return the settings with which a client reaches the embedded store, from the file that `up` writes."""
-    text = (stack.settings.home / "stack.env").read_text()
-    exported = (line.removeprefix("export ").partition("=") for line in text.splitlines() if "=" in line)
-    return {name: value.strip("'\"") for name, _, value in exported}
 
 
 def in_dagster(stack: Stack, track_id: str) -> tuple[bool, int]:
