@@ -11,10 +11,11 @@ from typing import Any, TypeVar
 from strawberry.dataloader import DataLoader
 
 from graphql_api.services import Services
-from musicfp.catalog import relations
+from musicfp.catalog import deletions, relations
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.relations import FingerprintFacts
 from musicfp.catalog.tables import (
+    DeletionRow,
     FeatureRow,
     MaterializationRow,
     ProblemRow,
@@ -56,6 +57,7 @@ class Loaders:
         self.transcodes: DataLoader[str, list[TranscodeRow]] = many("transcodes", relations.transcodes)
         self.features: DataLoader[str, list[FeatureRow]] = many("features", relations.features)
         self.related: DataLoader[str, list[RelatedTrackRow]] = many("related", relations.related)
+        self.deletion: DataLoader[str, DeletionRow | None] = one("deletion", deletions.get_many)
         self.problems: DataLoader[str, list[ProblemRow]] = many("problems", relations.problems)
         self.lineage: DataLoader[str, list[MaterializationRow]] = many("lineage", relations.materializations)
         self.signed_url: DataLoader[tuple[str, str], SignedUrl] = DataLoader(

@@ -52,9 +52,22 @@ def source_key(source_sha256: str, extension: str) -> str:
     return f"sources/{source_sha256[:2]}/{source_sha256}.{extension}"
 
 
+def renewed_source_key(source_sha256: str, extension: str, submission_id: str) -> str:
+    """Return the key of an accepted file whose content was in the catalogue before and was deleted.
+
+    Another key than the deleted one's, and no other submission's: whenever that is removed, this one stays.
+    """
+    return f"sources/{source_sha256[:2]}/{source_sha256}-{submission_id}.{extension}"
+
+
 def transcode_key(track_id: str, profile: str, transcode_sha256: str, extension: str) -> str:
     """Return the content-addressed key of a transcode: a re-made transcode never overwrites one being served."""
-    return f"transcodes/{track_id}/{profile}-{transcode_sha256[:16]}.{extension}"
+    return f"{transcodes_prefix(track_id)}{profile}-{transcode_sha256[:16]}.{extension}"
+
+
+def transcodes_prefix(track_id: str) -> str:
+    """Return what the keys of all transcodes of a track begin with, those of earlier versions too."""
+    return f"transcodes/{track_id}/"
 
 
 def index_segment_key(segment_sha256: str) -> str:

@@ -18,6 +18,7 @@ from musicfp_assets.assets.recognition_quality import (
 )
 from musicfp_assets.assets.search_index import SEARCH_INDEX, search_index, search_index_answers
 from musicfp_assets.assets.transcodes import build_transcodes
+from musicfp_assets.deletions import deletion_job, deletion_sensor
 from musicfp_assets.housekeeping import expiry_job, expiry_schedule
 from musicfp_assets.resources import MusicfpResource
 from musicfp_assets.sensors.derive import build_derive_sensor, build_retry_sensor
@@ -51,13 +52,22 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
             recognition_quality,
         ],
         asset_checks=[search_index_answers],
-        jobs=[ingest_job, transcode_job, feature_job, search_index_job, recognition_quality_job, expiry_job],
+        jobs=[
+            ingest_job,
+            transcode_job,
+            feature_job,
+            search_index_job,
+            recognition_quality_job,
+            expiry_job,
+            deletion_job,
+        ],
         sensors=[
             build_submission_sensor(ingest_job),
             derive_sensor("transcode_sensor", transcode_job, stage_versions=of_transcodes),
             derive_sensor("feature_sensor", feature_job, stage_versions=of_features),
             build_retry_sensor(),
             build_search_index_sensor(search_index_job),
+            deletion_sensor,
         ],
         schedules=[expiry_schedule, recognition_quality_schedule],
         resources={"musicfp": MusicfpResource()},

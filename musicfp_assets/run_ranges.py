@@ -14,7 +14,7 @@ PAUSE_AFTER_FAILURE_S = 15.0
 # A run that a person asks for computes, as everywhere in Dagster. The sensors' runs, which may cover what another run
 # has made meanwhile, carry this tag: what is there in the current version is only recorded again.
 ONLY_MISSING_TAG = "musicfp.only_missing"
-_UNFINISHED = [
+UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTING,
@@ -41,7 +41,7 @@ def must_wait(instance: dg.DagsterInstance, job_name: str) -> bool:
 
 def has_unfinished_run(instance: dg.DagsterInstance, job_name: str) -> bool:
     """Whether a run of this job waits or works."""
-    return bool(instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=_UNFINISHED), limit=1))
+    return bool(instance.get_run_records(dg.RunsFilter(job_name=job_name, statuses=UNFINISHED), limit=1))
 
 
 def first_stretch(wanted: Collection[str], ordered: Sequence[str], *, max_keys: int) -> list[str]:

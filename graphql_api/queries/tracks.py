@@ -7,6 +7,7 @@ import strawberry
 from graphql_api.context import Info
 from graphql_api.fields import resolved
 from graphql_api.types.connections import Connection, bad_cursor, connection_of, decode_cursor, encode_cursor, page_size
+from graphql_api.types.deletions import TrackDeletion
 from graphql_api.types.filters import TrackFilter, conditions_of
 from graphql_api.types.tracks import Track, load_track
 from musicfp.catalog import pages
@@ -26,6 +27,16 @@ async def track(
 ) -> Track | None:
     """Load one track."""
     return await load_track(info, str(id)) if is_id(id) else None
+
+
+@resolved("The deletion of a track, and how far it is; null if no track with this id was deleted.")
+async def track_deletion(
+    info: Info,
+    id: Annotated[strawberry.ID, strawberry.argument(description="Id of the track.")],  # noqa: A002
+) -> TrackDeletion | None:
+    """Load one deletion."""
+    row = await info.context.loaders.deletion.load(str(id)) if is_id(id) else None
+    return None if row is None else TrackDeletion.of_row(row)
 
 
 @resolved("All tracks in the order in which they were accepted, so that new ones come last.")

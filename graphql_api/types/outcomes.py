@@ -5,6 +5,7 @@ from typing import Annotated
 import strawberry
 
 from graphql_api.context import Info
+from graphql_api.types.deletions import TrackDeletion
 from graphql_api.types.submissions import Submission
 from graphql_api.types.tracks import Match
 from graphql_api.types.uploads import UploadTicket
@@ -52,6 +53,10 @@ ReviewSubmissionResult = Annotated[
 RetrySubmissionResult = Annotated[
     Submission | InvalidRequest,
     strawberry.union("RetrySubmissionResult", description="The submission to be looked at again, or why it is not."),
+]
+DeleteTrackResult = Annotated[
+    TrackDeletion | InvalidRequest,
+    strawberry.union("DeleteTrackResult", description="The deletion, or why there is none."),
 ]
 SearchByFingerprintResult = Annotated[
     SearchMatches | InvalidFingerprint,

@@ -6,6 +6,7 @@ import strawberry
 
 from graphql_api.context import Info
 from graphql_api.fields import resolved
+from graphql_api.types.deletions import TrackDeletion
 from graphql_api.types.enums import SubmissionStatus
 from graphql_api.types.lineage import Materialization, load_lineage
 from graphql_api.types.tracks import Match, Track, load_track, match_of_verdict
@@ -31,7 +32,7 @@ class Verdict:
     policy_version: str = strawberry.field(description="Version of the rules that decided.")
     decided_at: datetime = strawberry.field(description="When it was decided.")
 
-    @resolved("The track on which the decision rests, if there is one.")
+    @resolved("The track on which the decision rests, if there is one; null also when that was deleted since.")
     async def match(self, info: Info) -> Match | None:
         """Load the evidence."""
         return await match_of_verdict(info, self.row)
@@ -67,17 +68,33 @@ class Submission:
         rows = await info.context.loaders.problems.load(self.row.id)
         return [Problem(code=row.code, message=row.message, field=row.field) for row in rows]
 
-    @resolved("The track that it became; null unless ACCEPTED.")
+    @resolved("The track that it became; null unless ACCEPTED, and when the track was deleted: see `trackDeletion`.")
     async def track(self, info: Info) -> Track | None:
         """Load the track of the same id."""
         return await load_track(info, self.row.id) if self.status is SubmissionStatus.ACCEPTED else None
 
-    @resolved("The track that it duplicates, where and how sure; null unless DUPLICATE.")
+    @resolved(
+        "The track that it duplicates, where and how sure; null unless DUPLICATE, and when the track was deleted: see "
+        "`trackDeletion`."
+    )
     async def duplicate_of(self, info: Info) -> Match | None:
         """Load the evidence of the verdict."""
         if self.status is not SubmissionStatus.DUPLICATE:
             return None
         return await match_of_verdict(info, await info.context.loaders.verdict.load(self.row.id))
+
+    @resolved(
+        "The deletion of the track that it became, or on which its verdict rests; null while that is there. Status and "
+        "verdict stay as they were decided. The same recording can be submitted again."
+    )
+    async def track_deletion(self, info: Info) -> TrackDeletion | None:
+        """Load the deletion of either."""
+        deleted_id: str | None = self.row.id
+        if self.status is not SubmissionStatus.ACCEPTED:
+            verdict = await info.context.loaders.verdict.load(self.row.id)
+            deleted_id = None if verdict is None else verdict.deleted_track_id
+        row = None if deleted_id is None else await info.context.loaders.deletion.load(deleted_id)
+        return None if row is None else TrackDeletion.of_row(row)
 
     @resolved("What deduplication decided; null before that, or if it never got so far.")
     async def verdict(self, info: Info) -> Verdict | None:

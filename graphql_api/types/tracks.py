@@ -7,6 +7,7 @@ from typing import Annotated
 import strawberry
 
 from graphql_api.context import Info
+from graphql_api.errors import TRACK_DELETED, client_error
 from graphql_api.fields import resolved
 from graphql_api.types.audio import AudioFile, Transcode
 from graphql_api.types.enums import MatchRelation
@@ -39,7 +40,7 @@ class Fingerprint:
         """Load the items only when they are asked for."""
         encoded = await info.context.loaders.encoded_fingerprint.load(self.track_id)
         if encoded is None:
-            raise LookupError(f"track {self.track_id} lost its fingerprint while it was being read")
+            raise _deleted_meanwhile(self.track_id)
         return encoded
 
     @classmethod
@@ -85,7 +86,7 @@ class Track:
         """Load the fingerprint, which every track has."""
         facts = await info.context.loaders.fingerprint.load(self.row.id)
         if facts is None:
-            raise LookupError(f"track {self.row.id} has no fingerprint")
+            raise _deleted_meanwhile(self.row.id)
         return Fingerprint.of_facts(facts)
 
     @resolved("One feature, null if it has not been computed for this track.")
@@ -194,6 +195,11 @@ async def match_of_verdict(info: Info, verdict: VerdictRow | None) -> Match | No
         overlap_seconds=overlap_s,
         relation=MatchRelation(verdict.relation),
     )
+
+
+def _deleted_meanwhile(track_id: str) -> Exception:
+    """Return the error for what every track has and this one has no more: other fields were read before."""
+    return client_error(TRACK_DELETED, f"Track {track_id} was deleted while it was being read.")
 
 
 async def _matches_kept(info: Info, rows: list[RelatedTrackRow]) -> list[Match]:

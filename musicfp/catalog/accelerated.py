@@ -7,7 +7,8 @@ What belongs here: which postings count at a given moment. What does not: the la
 An `IndexView` answers for exactly one revision of the catalogue: the segments of a build, the *tail* of fingerprints
 that were stored since, and marks on those that were stored again. It never changes; a newer one shares what is alike.
 A session gets the view of the revision that it sees, or else, as when very much is newer than the build, the index in
-the database. A fingerprint that is removed by hand stays in the view until a build is opened, and leads to no track.
+the database. The deletion of a track is a revision as well, from which on its fingerprints are marked like replaced
+ones. A fingerprint that is removed by hand stays in the view until a build is opened, and leads to no track.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,10 +21,10 @@ from sqlmodel import Session
 
 from musicfp.catalog import revisions, search_index
 from musicfp.catalog.engine import Database
-from musicfp.catalog.search_index import Build
+from musicfp.catalog.search_index import Build, NewerItems
 from musicfp.catalog.searchable import DatabaseCatalogue
 from musicfp.fingerprint.index_segment import IndexSegment
-from musicfp.fingerprint.index_segment_writer import StoredItems, merged_in_memory, segment_in_memory
+from musicfp.fingerprint.index_segment_writer import merged_in_memory, segment_in_memory
 from musicfp.fingerprint.indexing import MAX_POSTINGS_OF_A_TERM
 from musicfp.fingerprint.postings import (
     FingerprintKind,
@@ -65,7 +66,7 @@ class IndexPart:
         return 0 if self.alive is None else int(self.alive.size - np.count_nonzero(self.alive))
 
     def without(self, ordinals: Int64s) -> "IndexPart":
-        """Return the part with the fingerprints of these tracks marked as replaced."""
+        """Return the part with the fingerprints of these tracks marked as replaced or removed."""
         replaced = self.segment.find(ordinals)
         if not replaced.size:
             return self
@@ -90,14 +91,15 @@ class IndexView:
         """Return all parts of a kind."""
         return self.mapped[kind] + self.tail[kind]
 
-    def extended(self, revision: int, newer: Mapping[FingerprintKind, StoredItems]) -> "IndexView":
-        """Return the view of a later revision, at which these fingerprints have been stored as well."""
+    def extended(self, newer: NewerItems) -> "IndexView":
+        """Return the view of a later revision, at which fingerprints have been stored and removed as well."""
         mapped, tail = dict(self.mapped), dict(self.tail)
-        for kind, stored in newer.items():
-            ordinals = np.array(stored.ordinals, dtype=np.int64)
+        for kind, stored in newer.stored.items():
+            # What was both stored and removed since is not among what is stored now.
+            ordinals = np.union1d(np.array(stored.ordinals, dtype=np.int64), newer.removed)
             mapped[kind] = tuple(part.without(ordinals) for part in mapped[kind])
             tail[kind] = _appended([part.without(ordinals) for part in tail[kind]], segment_in_memory(kind, stored))
-        return IndexView(revision, mapped, tail)
+        return IndexView(newer.revision, mapped, tail)
 
 
 class OpenIndex:
@@ -123,7 +125,7 @@ class OpenIndex:
             )
             if revision - build.watermark <= MAX_TAIL_FINGERPRINTS:
                 while view.revision < revision:
-                    view = view.extended(*search_index.newer_items(session, after=view.revision, limit=_READ_AT_ONCE))
+                    view = view.extended(search_index.newer_items(session, after=view.revision, limit=_READ_AT_ONCE))
         for part in parts:
             part.segment.find(np.zeros(0, dtype=np.int64))  # sorts the ordinals now, not in somebody's query
         return cls(build, replace(view, revision=revision))
@@ -156,7 +158,7 @@ class OpenIndex:
             view = self._view
             if view.revision < revision:
                 newer = search_index.newer_items(session, after=view.revision, limit=_READ_AT_ONCE)
-                self._view = view.extended(*newer)
+                self._view = view.extended(newer)
 
 
 class AcceleratedCatalogue:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from sqlalchemy import Row, Select, func
 from sqlmodel import Session, col, select
 
-from musicfp.catalog import bulk, revisions
+from musicfp.catalog import bulk, deletions, revisions
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import FingerprintRow, SearchIndexBuildRow, TrackRow
 from musicfp.errors import IndexOutdated
@@ -53,6 +53,15 @@ class Build:
     def of_kind(self, kind: FingerprintKind) -> tuple[SegmentRecord, ...]:
         """Return the segments of one kind, in the order of revisions."""
         return tuple(segment for segment in self.segments if segment.kind == kind)
+
+
+@dataclass(frozen=True, eq=False)
+class NewerItems:
+    """What came after a revision, up to `revision`: fingerprints by kind, and ordinals of deleted tracks."""
+
+    revision: int
+    stored: dict[FingerprintKind, StoredItems]
+    removed: NDArray[np.int64]
 
 
 def newest_build(session: Session) -> Build | None:
@@ -126,17 +135,18 @@ def count_items(session: Session, kind: FingerprintKind, *, after: int, up_to: i
     return n, int(total)
 
 
-def newer_items(session: Session, *, after: int, limit: int) -> tuple[int, dict[FingerprintKind, StoredItems]]:
-    """Read the next fingerprints with revisions above `after`, of all kinds; return also up to which revision.
+def newer_items(session: Session, *, after: int, limit: int) -> "NewerItems":
+    """Read the next fingerprints with revisions above `after`, of all kinds, and which tracks were deleted meanwhile.
 
-    One statement reads them, since one statement sees one moment: a fingerprint that is stored again between two would
-    be in neither.
+    One statement reads the fingerprints, since one statement sees one moment: one that is stored again between two
+    would be in neither. Of the deletions, those count that the first statement could see already.
     """
     up_to = revisions.newest_revision(session)
     found = session.connection().execute(_items(after, None).limit(limit)).all()
     if found:
         up_to = found[-1].revision if len(found) == limit else max(up_to, found[-1].revision)
-    return up_to, {kind: _stored([row for row in found if row.kind == kind]) for kind in FingerprintKind}
+    stored = {kind: _stored([row for row in found if row.kind == kind]) for kind in FingerprintKind}
+    return NewerItems(up_to, stored, deletions.removed_ordinals(session, after=after, up_to=up_to))
 
 
 def sampled_items(session: Session, kind: FingerprintKind, *, at: Sequence[int], up_to: int) -> StoredItems:

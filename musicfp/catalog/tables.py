@@ -207,8 +207,46 @@ class SearchIndexBuildRow(Table, table=True):
     segments: list[dict[str, Any]] = Field(sa_type=JSON)
 
 
+class DeletionRow(Table, table=True):
+    """A track that was deleted: what went with it, and when nothing of it was left. These rows are never removed.
+
+    Written in the transaction that takes the track's own rows away. `rows` counts those. `objects` and `records` (of
+    Dagster) are what the deletion run found before it removed the first of them; None until then. `finished_at` is set
+    last. `revision` is the place of the removal among the changes of fingerprints (`FingerprintRow.revision`).
+    """
+
+    __tablename__ = "deletion"
+    __table_args__ = (
+        Index(
+            "ix_deletion_unfinished",
+            "requested_at",
+            sqlite_where=text("finished_at IS NULL"),
+            postgresql_where=text("finished_at IS NULL"),
+        ),
+    )
+
+    track_id: str = Field(
+        sa_column=Column(String(26), ForeignKey("submission.id", ondelete="RESTRICT"), primary_key=True)
+    )
+    ordinal: int
+    revision: int = Field(sa_column=Column(BigInteger, unique=True, nullable=False))
+    source_sha256: str = Field(max_length=64)
+    # Spent for good: the object under it is removed at a moment that nobody knows beforehand.
+    source_key: str = Field(max_length=1024, unique=True)
+    reason: str | None = None
+    requested_at: datetime = Field(sa_type=UtcDateTime)
+    rows: dict[str, int] = Field(sa_type=JSON)
+    objects: list[dict[str, Any]] | None = Field(default=None, sa_type=JSON(none_as_null=True))
+    records: dict[str, int] | None = Field(default=None, sa_type=JSON(none_as_null=True))
+    run_id: str | None = Field(default=None, max_length=64)
+    finished_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+
+
 class VerdictRow(Table, table=True):
-    """What deduplication decided about a submission, with its evidence."""
+    """What deduplication decided about a submission, with its evidence.
+
+    `deleted_track_id` takes the place of `matched_track_id` when that track is deleted: the verdict stays as it was.
+    """
 
     __tablename__ = "verdict"
     __table_args__ = (
@@ -225,6 +263,9 @@ class VerdictRow(Table, table=True):
     relation: str | None = Field(default=None, max_length=16)
     matched_track_id: str | None = Field(
         default=None, sa_column=Column(String(26), ForeignKey("track.id", ondelete="SET NULL"), index=True)
+    )
+    deleted_track_id: str | None = Field(
+        default=None, sa_column=Column(String(26), ForeignKey("deletion.track_id"), nullable=True)
     )
     score: float | None = None
     bit_error_rate: float | None = None

@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "compare": ("musicfp.cli.fingerprint:compare", "Compare two files; needs no server."),
     "tracks": ("musicfp.cli.catalogue:tracks", "List the catalogue's tracks."),
     "track": ("musicfp.cli.catalogue:track", "Show one track."),
+    "delete": ("musicfp.cli.delete:delete", "Delete a track and everything made of it."),
     "submissions": ("musicfp.cli.catalogue:submissions", "List submissions and their verdicts."),
     "verdicts": ("musicfp.cli.verdicts:verdicts", "List verdicts, or what a changed policy would flip."),
     "backfill": ("musicfp.cli.backfill:backfill", "Compute one feature for all tracks."),

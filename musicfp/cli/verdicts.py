@@ -71,7 +71,7 @@ def _row(kept: KeptVerdict) -> tuple[str, ...]:
         f"{verdict.decided_at:%Y-%m-%d %H:%M:%S}",
         verdict.outcome,
         verdict.relation or "",
-        verdict.matched_track_id or "",
+        f"{verdict.deleted_track_id} (deleted)" if verdict.deleted_track_id else verdict.matched_track_id or "",
         "" if verdict.score is None else f"{verdict.score:.3f}",
         kept.filename,
     )
@@ -86,6 +86,7 @@ def _verdict_as_json(kept: KeptVerdict) -> dict[str, object]:
         "outcome": verdict.outcome,
         "relation": verdict.relation,
         "trackId": verdict.matched_track_id,
+        "deletedTrackId": verdict.deleted_track_id,
         "score": verdict.score,
         "policyVersion": verdict.policy_version,
         "reason": verdict.reason,

@@ -92,7 +92,7 @@ class SubmissionState:
 
     @property
     def reason(self) -> str:
-        """Why it was not accepted, in one line; empty if it was."""
+        """Why it was not accepted, in one line; empty if it was. Or that the track is gone, where it is."""
         duplicate_of = self.answer.get("duplicateOf")
         if duplicate_of:
             track = duplicate_of["track"]
@@ -100,7 +100,15 @@ class SubmissionState:
                 f"{track['artist']} - {track['title']}, score {duplicate_of['score']:.2f}, "
                 f"from {duplicate_of['offsetSeconds']:+.1f} s"
             )
+        if self.is_track_deleted:
+            deletion = self.answer["trackDeletion"]
+            return f"track {deletion['trackId']} was deleted on {deletion['requestedAt'][:10]}"
         return " ".join(problem["message"] for problem in self.answer["problems"])
+
+    @property
+    def is_track_deleted(self) -> bool:
+        """Whether the track that it became or duplicates was deleted: it would be accepted now."""
+        return bool(self.answer.get("trackDeletion"))
 
 
 def open_api(url: str, *, transport: httpx.BaseTransport | None = None) -> Service:
@@ -156,6 +164,19 @@ def get_track(api: Service, track_id: str) -> Json:
     if track is None:
         raise NotFound(f"The catalogue has no track {track_id}. `musicfp tracks` lists those it has.")
     return track
+
+
+def delete_track(api: Service, track_id: str, *, reason: str | None) -> Json:
+    """Delete a track and return the deletion as it stands. Raises InvalidRequest."""
+    answer: Json = api.graphql(documents.DELETE_TRACK, {"id": track_id, "reason": reason})["deleteTrack"]
+    _raise_if_invalid(answer)
+    return {name: value for name, value in answer.items() if name != "__typename"}
+
+
+def find_deletion(api: Service, track_id: str) -> Json | None:
+    """Return the deletion of a track, None if no such track was deleted."""
+    deletion: Json | None = api.graphql(documents.TRACK_DELETION, {"id": track_id})["trackDeletion"]
+    return deletion
 
 
 def identify_file(api: Service, path: Path, *, limit: int) -> Json:

@@ -15,6 +15,7 @@ fragment SubmissionFields on Submission {
   problems { code message field }
   track { id title artist }
   duplicateOf { ...MatchFields }
+  trackDeletion { trackId requestedAt reason }
 }
 """
 )
@@ -89,6 +90,33 @@ query OneTrack($id: ID!) {
     lineage { assetKey partitionKey runId codeVersion materializedAt url }
   }
 }
+"""
+)
+
+_DELETION = """
+fragment DeletionFields on TrackDeletion {
+  trackId reason requestedAt finishedAt runId
+  removed { kind count sizeBytes }
+}
+"""
+
+DELETE_TRACK = (
+    _DELETION
+    + """
+mutation DeleteTrack($id: ID!, $reason: String) {
+  deleteTrack(id: $id, reason: $reason) {
+    __typename
+    ...DeletionFields
+    ... on InvalidRequest { code message field }
+  }
+}
+"""
+)
+
+TRACK_DELETION = (
+    _DELETION
+    + """
+query OneDeletion($id: ID!) { trackDeletion(id: $id) { ...DeletionFields } }
 """
 )
 

@@ -197,7 +197,7 @@ def _still_valid(api: Service, entry: Entry | None) -> Entry | None:
     if entry is None:
         return None
     state = musicfp_api.find_submission(api, entry.submission_id)
-    if state is None or state.status == "EXPIRED":
+    if state is None or state.status == "EXPIRED" or state.is_track_deleted:
         return None
     # The file arrived, but the answer to the last request got lost.
     return entry if state.status == "AWAITING_UPLOAD" else replace(entry, ticket=None)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlmodel import Session
 
-from musicfp.catalog import derivations, lineage, relations
+from musicfp.catalog import deletions, derivations, lineage, relations
 from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import FeatureRow, TrackRow
@@ -45,7 +45,8 @@ def analyse_batch(
 ) -> Iterator[AnalysisOutcome]:
     """Compute the assets named in `versions` for these tracks and yield each track's outcome as soon as it is stored.
 
-    What was computed before comes first, from the catalogue and marked `repeated`; unless all is to be made again.
+    What was computed before comes first, from the catalogue and marked `repeated`; unless all is to be made again. A
+    track that is deleted meanwhile has no outcome.
 
     Raises StoreUnavailable when the store fails: what is not done stays pending.
     """
@@ -60,11 +61,12 @@ def analyse_batch(
         tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="features-") as scratch,
         FeaturePool(workers=min(settings.workers, len(pending)), extra_modules=settings.feature_modules) as pool,
     ):
-        yield from map_as_completed(
+        outcomes = map_as_completed(
             lambda each: _analyse_track(context, pool, each, Path(scratch)),
             longest_first(pending),
             threads=settings.workers + 1,  # one more downloads while the others are analysed
         )
+        yield from (each for each in outcomes if each is not None)
 
 
 def _computed_before(context: StageContext, asked: Sequence[AskedTrack]) -> Iterator[AnalysisOutcome]:
@@ -81,7 +83,9 @@ def _computed_before(context: StageContext, asked: Sequence[AskedTrack]) -> Iter
         yield AnalysisOutcome(each.track, each.done, values, repeated=True)
 
 
-def _analyse_track(context: StageContext, pool: FeaturePool, pending: AskedTrack, scratch: Path) -> AnalysisOutcome:
+def _analyse_track(
+    context: StageContext, pool: FeaturePool, pending: AskedTrack, scratch: Path
+) -> AnalysisOutcome | None:
     track = pending.track
     extractors = {asset.removeprefix(FEATURE_PREFIX): asset for asset in pending.versions}
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
@@ -93,9 +97,13 @@ def _analyse_track(context: StageContext, pool: FeaturePool, pending: AskedTrack
         except Exception as error:  # what nobody foresaw in one track must not cost the batch its others
             failure = failure_of(error, attempts=max(pending.attempts.values(), default=0))
             with context.database.write() as session:
+                if not deletions.track_remains(session, track.id):
+                    return None
                 derivations.mark_failed(session, track.id, pending.versions, failure)
             return AnalysisOutcome(track, pending.versions, failure=failure)
     with context.database.write() as session:
+        if not deletions.track_remains(session, track.id):
+            return None
         _store(session, pending, analysis, extractors)
         derivations.mark_done(session, track.id, pending.versions)
         lineage.record(session, context.provenance, track.id, pending.versions.items())

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
-from musicfp.catalog import acceptance, lineage, submissions
+from musicfp.catalog import acceptance, deletions, lineage, submissions
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import SubmissionRow
 from musicfp.errors import (
@@ -31,7 +31,7 @@ from musicfp.errors import (
 )
 from musicfp.fingerprint.listening import Query
 from musicfp.fingerprint.verdict import DedupeOutcome, DedupeVerdict, VerdictPolicy
-from musicfp.identity import file_extension, source_key
+from musicfp.identity import file_extension, renewed_source_key, source_key
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.earlier_decisions import EarlierDecision, earlier_decisions
 from musicfp.pipeline.ingest_rows import accepted_track, verdict_row
@@ -155,10 +155,14 @@ def _check_room(directory: Path, size_bytes: int) -> None:
 
 
 def _decide(context: StageContext, judge: Judge, examined: _Examined) -> IngestOutcome:
-    verdict = _judge(judge, examined)
-    if verdict.outcome is DedupeOutcome.UNIQUE:
-        return _accept(context, judge, examined, verdict)
-    return _conclude(context, examined, verdict)
+    outcome = None
+    while outcome is None:  # once, or again when what the verdict rests on was deleted meanwhile
+        verdict = _judge(judge, examined)
+        if verdict.outcome is DedupeOutcome.UNIQUE:
+            outcome = _accept(context, judge, examined, verdict)
+        else:
+            outcome = _conclude(context, examined, verdict)
+    return outcome
 
 
 def _judge(judge: Judge, examined: _Examined) -> DedupeVerdict:
@@ -166,37 +170,53 @@ def _judge(judge: Judge, examined: _Examined) -> DedupeVerdict:
     return judge.judge(examined.source_sha256, examined.query, force_accept=force_accept)
 
 
-def _accept(context: StageContext, judge: Judge, examined: _Examined, verdict: DedupeVerdict) -> IngestOutcome:
-    """Store the source, then make the track unless somebody else has brought the same recording meanwhile."""
+def _accept(context: StageContext, judge: Judge, examined: _Examined, verdict: DedupeVerdict) -> IngestOutcome | None:
+    """Store the source, then make the track unless somebody else has brought the same recording meanwhile.
+
+    Return None if a track with this very source was made and deleted meanwhile: the source is stored in vain then.
+    """
     submission, inspection, sha256 = examined.submission, examined.inspection, examined.source_sha256
-    context.store.put_file(
-        context.settings.source_bucket,
-        source_key(sha256, inspection.fmt.extensions[0]),
-        examined.path,
-        mime=inspection.fmt.mime,
-        sha256=sha256,
-    )
+    key = _store_source(context, examined)
     with context.database.exclusive() as session:
         if not submissions.still_waits(session, submission):
             return IngestOutcome(submission)
         if judge.is_outdated(session):
             verdict = _judge(judge, examined)
-        if verdict.outcome is DedupeOutcome.UNIQUE:
+        is_spent = deletions.is_spent(session, key)
+        if verdict.outcome is DedupeOutcome.UNIQUE and not is_spent:
             submission.source_sha256 = sha256
-            rows = accepted_track(submission, inspection, verdict, source_sha256=sha256)
+            rows = accepted_track(submission, inspection, verdict, source_sha256=sha256, source_key=key)
             acceptance.accept(session, submission, rows, verdict_row(submission, verdict, status="ACCEPTED"))
             lineage.record(session, context.provenance, submission.id, INGEST_ASSET_VERSIONS.items())
             return IngestOutcome(submission, inspection=inspection, verdict=verdict)
-    return _conclude(context, examined, verdict)
+    if is_spent:
+        context.store.delete(context.settings.source_bucket, key)
+    return None if verdict.outcome is DedupeOutcome.UNIQUE else _conclude(context, examined, verdict)
 
 
-def _conclude(context: StageContext, examined: _Examined, verdict: DedupeVerdict) -> IngestOutcome:
-    """End a submission that does not become a track: it is a duplicate or waits for review."""
+def _store_source(context: StageContext, examined: _Examined) -> str:
+    """Store the source under the hash of its content and return its key: one that no deletion removes."""
+    fmt, sha256 = examined.inspection.fmt, examined.source_sha256
+    key = source_key(sha256, fmt.extensions[0])
+    with context.database.read() as session:
+        if deletions.is_spent(session, key):
+            key = renewed_source_key(sha256, fmt.extensions[0], examined.submission.id)
+    context.store.put_file(context.settings.source_bucket, key, examined.path, mime=fmt.mime, sha256=sha256)
+    return key
+
+
+def _conclude(context: StageContext, examined: _Examined, verdict: DedupeVerdict) -> IngestOutcome | None:
+    """End a submission that does not become a track: it is a duplicate or waits for review.
+
+    Return None if the track that it resembles was deleted meanwhile.
+    """
     submission = examined.submission
     status = "NEEDS_REVIEW" if verdict.outcome is DedupeOutcome.NEEDS_REVIEW else "DUPLICATE"
     with context.database.write() as session:
         if not submissions.still_waits(session, submission):
             return IngestOutcome(submission)
+        if verdict.track_id is not None and not deletions.track_remains(session, verdict.track_id):
+            return None
         submission.source_sha256 = examined.source_sha256
         acceptance.conclude(session, submission, status, verdict_row(submission, verdict, status=status))
         lineage.record(session, context.provenance, submission.id, INGEST_ASSET_VERSIONS.items())

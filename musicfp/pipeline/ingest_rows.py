@@ -5,13 +5,12 @@ from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import FingerprintRow, RelatedTrackRow, SubmissionRow, TrackRow, VerdictRow
 from musicfp.fingerprint.chromaprint import FINGERPRINTER_VERSION
 from musicfp.fingerprint.verdict import DedupeVerdict, RelatedMatch
-from musicfp.identity import source_key
 from musicfp.pipeline.evidence import evidence_of
 from musicfp.pipeline.inspection import Inspection
 
 
 def accepted_track(
-    submission: SubmissionRow, inspection: Inspection, verdict: DedupeVerdict, *, source_sha256: str
+    submission: SubmissionRow, inspection: Inspection, verdict: DedupeVerdict, *, source_sha256: str, source_key: str
 ) -> AcceptedTrack:
     """Return the rows of a new track. Its id is that of the submission."""
     facts, tags, fingerprint = inspection.facts, inspection.tags, inspection.fingerprint
@@ -23,7 +22,7 @@ def accepted_track(
         album=tags.album,
         duration_s=inspection.duration_s,
         source_sha256=source_sha256,
-        source_key=source_key(source_sha256, inspection.fmt.extensions[0]),
+        source_key=source_key,
         source_size_bytes=facts.size_bytes,
         container=inspection.fmt.name,
         codec=facts.codec,

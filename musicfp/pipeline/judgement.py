@@ -6,7 +6,7 @@ compared and what a match means (`musicfp.fingerprint`).
 
 from sqlmodel import Session
 
-from musicfp.catalog import acceptance
+from musicfp.catalog import acceptance, deletions
 from musicfp.catalog.engine import Database
 from musicfp.catalog.searchable import DatabaseCatalogue
 from musicfp.fingerprint.deduplication import judge_recording
@@ -20,7 +20,7 @@ class Judge:
     def __init__(self, database: Database, policy: VerdictPolicy) -> None:
         self._database = database
         self._policy = policy
-        self._seen_ordinal = 0
+        self._seen = (0, 0)
 
     def judge(self, source_sha256: str, query: Query, *, force_accept: bool) -> DedupeVerdict:
         """Judge a recording by the hash of its file and by its audio, against all tracks accepted so far.
@@ -29,7 +29,7 @@ class Judge:
         """
         with self._database.read() as session:
             same_file = acceptance.track_with_source(session, source_sha256)
-            self._seen_ordinal = acceptance.newest_ordinal(session)
+            self._seen = _changes(session)
         if same_file is not None:
             return same_file_verdict(same_file.id, policy=self._policy)
         with self._database.read() as session:
@@ -37,5 +37,10 @@ class Judge:
         return accepted_in_review(verdict) if force_accept else verdict
 
     def is_outdated(self, session: Session) -> bool:
-        """Whether tracks were accepted since the last judgement, as seen in this transaction."""
-        return acceptance.newest_ordinal(session) != self._seen_ordinal
+        """Whether tracks were accepted or deleted since the last judgement, as seen in this transaction."""
+        return _changes(session) != self._seen
+
+
+def _changes(session: Session) -> tuple[int, int]:
+    """Return two numbers of which one at least changes with every track that comes or goes."""
+    return acceptance.newest_ordinal(session), deletions.newest_revision(session)

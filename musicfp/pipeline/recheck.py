@@ -79,7 +79,7 @@ def recheck(database: Database, policy: VerdictPolicy, *, outcome: str | None = 
     """Judge every stored verdict again by this policy, the newest submissions first; those with `outcome` only."""
     for kept in verdicts.every(database, outcome=outcome):
         row = kept.verdict
-        before = Ruling(row.outcome, row.relation, row.matched_track_id)
+        before = Ruling(row.outcome, row.relation, row.matched_track_id or row.deleted_track_id)
         if row.relation == MatchRelation.SAME_FILE:  # no threshold decides about that
             yield Rechecked(row.submission_id, kept.filename, before, before)
             continue

@@ -5,7 +5,7 @@ What belongs here: planning and the order of effects. What does not: the content
 
 Files are few and each is much larger than the next: a build indexes what is new, and merges it with the files before it
 that are not much larger, so that each posting is written a few times in its life. What has been replaced since is left
-out whenever a file is written, and a file in which much has been is written anew.
+out whenever a file is written, and a file in which much has been, or that holds a deleted track, is written anew.
 
 Order of effects: files are made and uploaded under new keys, then one transaction makes the build the newest one, then
 what no build names any more is deleted. Killed in between, there are objects that nobody names; the next build deletes
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from musicfp.catalog import acceptance, revisions, search_index
+from musicfp.catalog import acceptance, deletions, revisions, search_index
 from musicfp.catalog.accelerated import IndexPart, OpenIndex, look_up
 from musicfp.catalog.engine import Database
 from musicfp.catalog.search_index import Build, SegmentRecord
@@ -89,6 +89,7 @@ class _Group:
     parts: tuple[tuple[SegmentRecord, IndexPart], ...]
     n_new: int = 0
     n_new_strides: int = 0
+    holds_deleted: bool = False
 
     @property
     def n_fingerprints(self) -> int:
@@ -100,7 +101,7 @@ class _Group:
 
     @property
     def is_good_as_it_is(self) -> bool:
-        if self.n_new or len(self.parts) != 1:
+        if self.n_new or self.holds_deleted or len(self.parts) != 1:
             return False
         ((_, part),) = self.parts
         return part.n_dead <= _MAX_DEAD_SHARE * part.segment.n_fingerprints
@@ -179,6 +180,7 @@ class _Building:
         self._after = 0
         with context.database.read() as session:
             self._living = search_index.living_revisions(session, up_to=base.watermark if base else 0)
+            self._deleted = deletions.removed_ordinals(session, up_to=watermark)
 
     def segments(self, kind: FingerprintKind) -> Iterator[SegmentRecord]:
         """Yield the segments of a kind, in the order of revisions, those that are new made and stored."""
@@ -192,7 +194,7 @@ class _Building:
         """Return what the base has, each segment by itself, and what is new; without the base's files all is new."""
         records = self._base.of_kind(kind) if self._base else ()
         try:
-            groups = [_Group(((each, IndexPart.of(self._opened(each), self._living)),)) for each in records]
+            groups = [self._group(each) for each in records]
             self._after = self._base.watermark if self._base else 0
         except (NotFound, IndexFileUnusable) as error:
             LOGGER.warning("all %s fingerprints are indexed anew: %s", kind, error)
@@ -200,6 +202,10 @@ class _Building:
         with self._context.database.read() as session:
             n_new, n_strides = search_index.count_items(session, kind, after=self._after, up_to=self._watermark)
         return [*groups, _Group((), n_new, n_strides)] if n_new else groups
+
+    def _group(self, record: SegmentRecord) -> _Group:
+        part = IndexPart.of(self._opened(record), self._living)
+        return _Group(((record, part),), holds_deleted=bool(part.segment.find(self._deleted).size))
 
     def _opened(self, record: SegmentRecord) -> IndexSegment:
         try:

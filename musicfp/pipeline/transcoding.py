@@ -26,7 +26,7 @@ from musicfp.audio.transcode import (
 )
 from musicfp.audio.transcode_profiles import profiles_named
 from musicfp.audio.waveform import waveform_png
-from musicfp.catalog import derivations, fingerprints, lineage, relations
+from musicfp.catalog import deletions, derivations, fingerprints, lineage, relations
 from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import FingerprintRow, TrackRow, TranscodeRow
@@ -92,7 +92,8 @@ def transcode_batch(
 ) -> Iterator[TranscodeOutcome]:
     """Make the assets named in `versions` for these tracks and yield each track's outcome as soon as it is stored.
 
-    What was made before comes first, from the catalogue and marked `repeated`; unless all is to be made again.
+    What was made before comes first, from the catalogue and marked `repeated`; unless all is to be made again. A track
+    that is deleted meanwhile has no outcome.
 
     Raises StoreUnavailable when the store fails: what is not done stays pending.
     """
@@ -104,11 +105,12 @@ def transcode_batch(
         return
     settings.scratch_path.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="transcode-") as scratch:
-        yield from map_as_completed(
+        outcomes = map_as_completed(
             lambda each: _transcode_track(context, each, Path(scratch)),
             longest_first(pending),
             threads=settings.workers,
         )
+        yield from (each for each in outcomes if each is not None)
 
 
 def _made_before(context: StageContext, asked: Sequence[AskedTrack]) -> Iterator[TranscodeOutcome]:
@@ -123,7 +125,7 @@ def _made_before(context: StageContext, asked: Sequence[AskedTrack]) -> Iterator
         yield TranscodeOutcome(each.track, each.done, kept, fingerprints=pairs.get(each.track.id), repeated=True)
 
 
-def _transcode_track(context: StageContext, pending: AskedTrack, scratch: Path) -> TranscodeOutcome:
+def _transcode_track(context: StageContext, pending: AskedTrack, scratch: Path) -> TranscodeOutcome | None:
     track = pending.track
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         try:
@@ -133,11 +135,14 @@ def _transcode_track(context: StageContext, pending: AskedTrack, scratch: Path) 
         except Exception as error:  # what nobody foresaw in one track must not cost the batch its others
             failure = failure_of(error, attempts=max(pending.attempts.values(), default=0))
             with context.database.write() as session:
+                if not deletions.track_remains(session, track.id):
+                    return None
                 derivations.mark_failed(session, track.id, pending.versions, failure)
             return TranscodeOutcome(track, pending.versions, failure=failure)
 
 
-def _make(context: StageContext, pending: AskedTrack, directory: Path) -> TranscodeOutcome:
+def _make(context: StageContext, pending: AskedTrack, directory: Path) -> TranscodeOutcome | None:
+    """Make what a track lacks, store it and return it; None if the track was deleted meanwhile."""
     track = pending.track
     source_path = download_source(context, track, directory)
     names = [asset.removeprefix(TRANSCODE_PREFIX) for asset in pending.versions if asset.startswith(TRANSCODE_PREFIX)]
@@ -154,16 +159,10 @@ def _make(context: StageContext, pending: AskedTrack, directory: Path) -> Transc
     rows = _rows(track, pending.versions, made, checked, error_rates=_check(made, checked, sound))
     band = band_fingerprint(sound) if BAND_FINGERPRINT in pending.versions else None
     _store_files(context, made.outputs, rows)
-    # A fingerprint changes the index of terms, which is exclusive.
-    transaction = context.database.write if band is None else context.database.exclusive
-    with transaction() as session:
+    if not _record(context, pending, rows, band):
         for row in rows.values():
-            session.merge(row)
-        if band is not None:
-            version = pending.versions[BAND_FINGERPRINT]
-            fingerprints.store(session, track, band, kind=FingerprintKind.BAND, version=version)
-        derivations.mark_done(session, track.id, pending.versions)
-        lineage.record(session, context.provenance, track.id, pending.versions.items())
+            context.store.delete(context.settings.transcode_bucket, row.object_key)
+        return None
     with context.database.read() as session:
         pairs = _stored_pairs(session, [track.id] if band is not None else [])
     return TranscodeOutcome(
@@ -174,6 +173,26 @@ def _make(context: StageContext, pending: AskedTrack, directory: Path) -> Transc
         fingerprints=pairs.get(track.id),
         cpu_s=made.cpu_s + checked.cpu_s,
     )
+
+
+def _record(
+    context: StageContext, pending: AskedTrack, rows: Mapping[str, TranscodeRow], band: Fingerprint | None
+) -> bool:
+    """Let what was made become true in one transaction; return False, and change nothing, if the track is gone."""
+    track = pending.track
+    # A fingerprint changes the index of terms, which is exclusive.
+    transaction = context.database.write if band is None else context.database.exclusive
+    with transaction() as session:
+        if not deletions.track_remains(session, track.id):
+            return False
+        for row in rows.values():
+            session.merge(row)
+        if band is not None:
+            version = pending.versions[BAND_FINGERPRINT]
+            fingerprints.store(session, track, band, kind=FingerprintKind.BAND, version=version)
+        derivations.mark_done(session, track.id, pending.versions)
+        lineage.record(session, context.provenance, track.id, pending.versions.items())
+    return True
 
 
 def _heard(stereo: Samples) -> tuple[Samples, Downmix]:

@@ -88,7 +88,8 @@ def ingest(context: dg.AssetExecutionContext, musicfp: MusicfpResource) -> Itera
     stage = musicfp.stage(context.run.run_id)
     for outcome in ingest_batch(stage, context.partition_keys):
         yield from _events(outcome)
-        if outcome.submission.status == "ACCEPTED":
+        was_deleted = outcome.repeated is not None and outcome.repeated.track is None
+        if outcome.submission.status == "ACCEPTED" and not was_deleted:
             context.instance.add_dynamic_partitions(TRACKS.name, [outcome.submission.id])
     n_forgotten = forget_decided_objects(stage)
     context.log.info("deleted %d uploaded objects that were decided", n_forgotten)

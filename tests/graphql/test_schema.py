@@ -24,6 +24,7 @@ CONTRACT = {
     "Mutation.completeUpload": "CompleteUploadResult!",
     "Mutation.reviewSubmission": "ReviewSubmissionResult!",
     "Mutation.retrySubmission": "RetrySubmissionResult!",
+    "Mutation.deleteTrack": "DeleteTrackResult!",
     "UploadTicket.submissionId": "ID!",
     "UploadTicket.headers": "[Header!]!",
     "UploadTicket.expiresAt": "DateTime!",

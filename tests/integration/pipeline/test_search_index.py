@@ -21,6 +21,7 @@ from musicfp.identity import INDEX_SEGMENT_PREFIX
 from musicfp.pipeline import index_files
 from musicfp.pipeline import search_index as building
 from musicfp.pipeline.context import StageContext
+from musicfp.pipeline.deletion import request_deletion
 from musicfp.pipeline.recognition import Recogniser
 from musicfp.pipeline.search_index import BuildReport, build_search_index, index_lag, sample
 from musicfp.pipeline.shared_index import IndexStatus, SharedIndex
@@ -139,6 +140,30 @@ def test_what_was_replaced_or_removed_leaves_the_files(stage: StageContext) -> N
     third = build_search_index(stage)
     assert [each.n_fingerprints for each in third.build.segments] == [17, 2]
     assert all_there(stage)
+    index.close()
+
+
+def test_a_deleted_track_is_not_found_any_more_and_leaves_the_files_with_the_next_build(stage: StageContext) -> None:
+    """However large a file is and however few have gone: at once for searches, then byte by byte."""
+    seed(stage, *range(1, 31))
+    store_band(stage, 5, music(55).sub_fingerprints)
+    store_band(stage, 6, music(66).sub_fingerprints)
+    first = build_search_index(stage).build
+    index = opened(stage)
+    seed(stage, 31)
+    assert [found(stage, index, number) for number in (5, 31)] == [[seed_id(5)], [seed_id(31)]]
+    for number in (5, 31):
+        request_deletion(stage.database, track_id=seed_id(number))
+    assert [found(stage, index, number) for number in (5, 31, 4)] == [[], [], [seed_id(4)]]
+    assert status(stage, index).open_build_id == first.id
+    second = build_search_index(stage)
+    assert [(each.kind, each.n_fingerprints) for each in second.build.segments] == [(FULL, 29), (BAND, 1)]
+    assert named(first).isdisjoint(named(second.build))
+    assert all_there(stage)
+    index.refresh()
+    only_segments_answer(stage)
+    assert [found(stage, index, number) for number in (5, 31, 4)] == [[], [], [seed_id(4)]]
+    assert build_search_index(stage).written == ()
     index.close()
 
 

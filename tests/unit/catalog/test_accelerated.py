@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import delete
 from sqlmodel import Session, col
 
-from musicfp.catalog import accelerated, fingerprints, migrate, relations, revisions, search_index, terms
+from musicfp.catalog import accelerated, deletions, fingerprints, migrate, relations, revisions, search_index, terms
 from musicfp.catalog.accelerated import AcceleratedCatalogue, IndexPart, OpenIndex, look_up
 from musicfp.catalog.engine import Database
 from musicfp.catalog.search_index import Build
@@ -129,6 +129,49 @@ def test_answers_are_those_of_the_database(
     )
     assert_same(database, later)
     assert any(part.n_dead for part in later.mapped_parts(BAND))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_answers_are_those_of_the_database_after_deletions(
+    database: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, seed: int
+) -> None:
+    """Tracks of the files and of the tail, at once in an open view, among others that come; long lists at the bound."""
+    rng = np.random.default_rng(seed)
+    cap = int(rng.integers(20, 60))
+    monkeypatch.setattr("musicfp.catalog.searchable.postings_cap", lambda _n: cap)
+    monkeypatch.setattr(accelerated, "postings_cap", lambda _n: cap)
+    seed_tracks(database, range(1, 9))
+    for number in range(1, 9):
+        store(database, number, common_items(rng, int(rng.integers(50, 300))))
+    index = opened(database, tmp_path, cuts=[5, 11])
+    seed_tracks(database, [9, 10])
+    assert_same(database, index)
+    living = list(range(1, 11))
+    for step, number in enumerate(rng.permutation(living)[:6].tolist()):
+        delete_track(database, number)
+        living.remove(number)
+        if step % 2:
+            store(database, int(rng.choice(living)), common_items(rng, 200))
+        if step != 2:
+            assert_same(database, index)
+    assert assert_same(database, index)[BAND] > 0
+    with database.read() as session:
+        view = index.view_for(session)
+        assert view is not None
+        found = {each for part in view.parts(FULL) for each in living_ordinals(part)}
+    assert len(found) == 4
+    segments = [part.segment for kind in FingerprintKind for part in index.mapped_parts(kind)]
+    assert_same(database, OpenIndex.open(database, index.build, segments))
+
+
+def delete_track(database: Database, number: int) -> None:
+    with database.exclusive() as session:
+        deletions.delete_track(session, relations.tracks(session, [seed_id(number)])[seed_id(number)], reason=None)
+
+
+def living_ordinals(part: IndexPart) -> list[int]:
+    ordinals = part.segment.ordinals if part.alive is None else part.segment.ordinals[part.alive]
+    return [int(each) for each in ordinals]
 
 
 @pytest.mark.parametrize("n_over", [0, 1])

@@ -192,6 +192,62 @@ def test_a_track_is_shown_with_everything(run: Run, service: FakeService) -> Non
         assert text in result.stdout
 
 
+def deletion(track_id: str, *, finished: bool) -> dict[str, object]:
+    return {
+        "trackId": track_id,
+        "reason": "a wish",
+        "requestedAt": "2026-11-28T10:00:00+00:00",
+        "finishedAt": "2026-11-28T10:00:09+00:00" if finished else None,
+        "runId": None,
+        "removed": [
+            {"kind": "track", "count": 1, "sizeBytes": None},
+            {"kind": "source_object", "count": 1, "sizeBytes": 2.5e6},
+        ],
+    }
+
+
+def test_delete_asks_first_and_tells_what_was_removed(
+    run: Run, service: FakeService, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing is deleted without a yes; with --wait the answer is that of the end."""
+    monkeypatch.setattr("musicfp.cli.delete.POLL_S", 0.0)
+    track_id = str(MATCHED_TRACK["id"])
+    service.answers["OneTrack"] = {"track": MATCHED_TRACK}
+    service.answers["OneDeletion"] = {"trackDeletion": None}
+    service.answers["DeleteTrack"] = {
+        "deleteTrack": {"__typename": "TrackDeletion", **deletion(track_id, finished=False)}
+    }
+    refused = run("delete", track_id)  # nobody answers
+    assert refused.exit_code == 1
+    assert str(MATCHED_TRACK["title"]) in refused.stderr
+    assert "DeleteTrack" not in service.asked
+    at_once = run("delete", track_id, "--yes", "--reason", "a wish")
+    assert at_once.exit_code == 0, at_once.output
+    assert [line.split() for line in at_once.stdout.splitlines()] == [
+        ["REMOVED", "COUNT", "SIZE"],
+        ["track", "1"],
+        ["source", "object", "1", "2.5", "MB"],
+    ]
+    assert "being removed" in at_once.stderr
+    service.answers["OneDeletion"] = {"trackDeletion": deletion(track_id, finished=True)}
+    waited = run("delete", track_id, "--wait", "--json")  # deleted before: nothing to ask
+    assert waited.exit_code == 0, waited.output
+    assert json.loads(waited.stdout) == deletion(track_id, finished=True)
+    assert waited.stderr == ""
+
+
+def test_deleting_what_is_no_track_fails(run: Run, service: FakeService) -> None:
+    refusal = {"__typename": "InvalidRequest", "code": "not_found", "message": "There is no track 'x'.", "field": "id"}
+    service.answers["DeleteTrack"] = {"deleteTrack": refusal}
+    service.answers["OneTrack"] = {"track": None}
+    service.answers["OneDeletion"] = {"trackDeletion": None}
+    for arguments in (["x", "--yes"], ["x"]):
+        result = run("delete", *arguments)
+        assert result.exit_code == 1
+        assert "no track" in result.stderr
+        assert result.stdout == ""
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0.0, "0:00.0"), (59.96, "1:00.0"), (83.26, "1:23.3"), (-2.5, "-0:02.5"), (-0.01, "0:00.0")]
 )

@@ -116,7 +116,7 @@ def test_a_touched_file_is_not_sent_again_but_a_changed_one_is(
     assert len(service.puts) == 2
 
 
-@pytest.mark.parametrize("status", ["EXPIRED", None])
+@pytest.mark.parametrize("status", ["EXPIRED", None, "track deleted"])
 def test_a_submission_that_the_server_has_not_any_more_is_sent_again(
     status: str | None, service: FakeService, api: Service, journal: Journal, song: Callable[..., Path]
 ) -> None:
@@ -124,6 +124,9 @@ def test_a_submission_that_the_server_has_not_any_more_is_sent_again(
     [first] = submit_files(api, journal, [path])
     if status is None:
         service.submissions.clear()
+    elif status == "track deleted":
+        deletion = {"trackId": "t", "requestedAt": "2026-11-28T10:00:00+00:00", "reason": None}
+        service.submissions[first.submission_id or ""] |= {"status": "ACCEPTED", "trackDeletion": deletion}
     else:
         service.submissions[first.submission_id or ""]["status"] = status
     [second] = submit_files(api, journal, [path])
