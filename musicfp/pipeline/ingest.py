@@ -37,6 +37,7 @@ from musicfp.pipeline.earlier_decisions import EarlierDecision, earlier_decision
 from musicfp.pipeline.ingest_rows import accepted_track, verdict_row
 from musicfp.pipeline.inspection import Inspection, InspectionPool, InspectionRules
 from musicfp.pipeline.judgement import Judge
+from musicfp.pipeline.named_objects import require_stored, until_stored
 from musicfp.pipeline.parallel import map_in_order
 from musicfp.pipeline.versions import DEDUPE_VERDICT, INGEST_ASSET_VERSIONS
 
@@ -157,7 +158,7 @@ def _check_room(directory: Path, size_bytes: int) -> None:
 def _decide(context: StageContext, judge: Judge, examined: _Examined) -> IngestOutcome:
     verdict = _judge(judge, examined)
     if verdict.outcome is DedupeOutcome.UNIQUE:
-        return _accept(context, judge, examined, verdict)
+        return until_stored(lambda: _accept(context, judge, examined, verdict))
     return _conclude(context, examined, verdict)
 
 
@@ -169,19 +170,15 @@ def _judge(judge: Judge, examined: _Examined) -> DedupeVerdict:
 def _accept(context: StageContext, judge: Judge, examined: _Examined, verdict: DedupeVerdict) -> IngestOutcome:
     """Store the source, then make the track unless somebody else has brought the same recording meanwhile."""
     submission, inspection, sha256 = examined.submission, examined.inspection, examined.source_sha256
-    context.store.put_file(
-        context.settings.source_bucket,
-        source_key(sha256, inspection.fmt.extensions[0]),
-        examined.path,
-        mime=inspection.fmt.mime,
-        sha256=sha256,
-    )
+    bucket, key = context.settings.source_bucket, source_key(sha256, inspection.fmt.extensions[0])
+    context.store.put_file(bucket, key, examined.path, mime=inspection.fmt.mime, sha256=sha256)
     with context.database.exclusive() as session:
         if not submissions.still_waits(session, submission):
             return IngestOutcome(submission)
         if judge.is_outdated(session):
             verdict = _judge(judge, examined)
         if verdict.outcome is DedupeOutcome.UNIQUE:
+            require_stored(context.store, bucket, {key: inspection.facts.size_bytes}, prefix=key)
             submission.source_sha256 = sha256
             rows = accepted_track(submission, inspection, verdict, source_sha256=sha256)
             acceptance.accept(session, submission, rows, verdict_row(submission, verdict, status="ACCEPTED"))

@@ -36,9 +36,10 @@ from musicfp.fingerprint.downmix import Downmix, choose_downmix, fingerprint_sam
 from musicfp.fingerprint.fidelity import typical_bit_error_rate
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
 from musicfp.fingerprint.postings import FingerprintKind
-from musicfp.identity import transcode_key
+from musicfp.identity import transcode_key, transcode_prefix
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.derived_tracks import AskedTrack, download_source, failure_of, load_asked, longest_first
+from musicfp.pipeline.named_objects import require_stored, until_stored
 from musicfp.pipeline.parallel import map_as_completed
 from musicfp.pipeline.versions import BAND_FINGERPRINT, SOURCE_AUDIO, TRANSCODE_PREFIX, transcode_asset
 
@@ -153,17 +154,7 @@ def _make(context: StageContext, pending: AskedTrack, directory: Path) -> Transc
     checked = verify_transcodes(made.outputs, out_dir=directory, channel=_CHANNELS[downmix])
     rows = _rows(track, pending.versions, made, checked, error_rates=_check(made, checked, sound))
     band = band_fingerprint(sound) if BAND_FINGERPRINT in pending.versions else None
-    _store_files(context, made.outputs, rows)
-    # A fingerprint changes the index of terms, which is exclusive.
-    transaction = context.database.write if band is None else context.database.exclusive
-    with transaction() as session:
-        for row in rows.values():
-            session.merge(row)
-        if band is not None:
-            version = pending.versions[BAND_FINGERPRINT]
-            fingerprints.store(session, track, band, kind=FingerprintKind.BAND, version=version)
-        derivations.mark_done(session, track.id, pending.versions)
-        lineage.record(session, context.provenance, track.id, pending.versions.items())
+    until_stored(lambda: _store(context, pending, made.outputs, rows, band))
     with context.database.read() as session:
         pairs = _stored_pairs(session, [track.id] if band is not None else [])
     return TranscodeOutcome(
@@ -174,6 +165,28 @@ def _make(context: StageContext, pending: AskedTrack, directory: Path) -> Transc
         fingerprints=pairs.get(track.id),
         cpu_s=made.cpu_s + checked.cpu_s,
     )
+
+
+def _store(
+    context: StageContext,
+    pending: AskedTrack,
+    outputs: Sequence[TranscodedFile],
+    rows: Mapping[str, TranscodeRow],
+    band: Fingerprint | None,
+) -> None:
+    """Store files, then the rows that name them; exclusive for that and because a fingerprint changes the index."""
+    track, bucket = pending.track, context.settings.transcode_bucket
+    _store_files(context, outputs, rows)
+    with context.database.exclusive() as session:
+        sizes_bytes = {row.object_key: row.size_bytes for row in rows.values()}
+        require_stored(context.store, bucket, sizes_bytes, prefix=transcode_prefix(track.id))
+        for row in rows.values():
+            session.merge(row)
+        if band is not None:
+            version = pending.versions[BAND_FINGERPRINT]
+            fingerprints.store(session, track, band, kind=FingerprintKind.BAND, version=version)
+        derivations.mark_done(session, track.id, pending.versions)
+        lineage.record(session, context.provenance, track.id, pending.versions.items())
 
 
 def _heard(stereo: Samples) -> tuple[Samples, Downmix]:
