@@ -35,14 +35,14 @@ def _musicfp(stack: Stack, *arguments: str) -> Any:
 def _tracks(stack: Stack) -> dict[str, Any]:
     """Return every track with all that the API says of it; links differ each time."""
     found = {}
-    for each in _musicfp(stack, "tracks", "--limit", "100"):
-        track = _musicfp(stack, "track", each["id"])
-        found[each["id"]] = json.loads(json.dumps(track), object_hook=_without_links)
+    for edge in _musicfp(stack, "tracks", "--first", "100")["edges"]:
+        track_id = edge["node"]["id"]
+        found[track_id] = json.loads(json.dumps(_musicfp(stack, "track", track_id)), object_hook=_without_links)
     return found
 
 
 def _without_links(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in {"url", "expiresAt", "urlExpiresAt"}}
+    return {name: value for name, value in fields.items() if name != "url"}
 
 
 def _is_derived(stack: Stack) -> bool:
