@@ -12,7 +12,10 @@ from ulid import ULID
 
 ID_PATTERN = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
-_SOURCE_KEY = re.compile(r"sources/(?P<start>[0-9a-f]{2})/(?P<sha256>(?P=start)[0-9a-f]{62})\.[a-z0-9]{1,8}")
+# A source may have the id of its submission behind the hash.
+_SOURCE_KEY = re.compile(
+    rf"sources/(?P<start>[0-9a-f]{{2}})/(?P<sha256>(?P=start)[0-9a-f]{{62}})(?:-{ID_PATTERN.pattern})?\.[a-z0-9]{{1,8}}"
+)
 _TRANSCODE_KEY = re.compile(
     rf"transcodes/(?P<track_id>{ID_PATTERN.pattern})/[a-z0-9_]+-[0-9a-f]{{16}}\.[a-z0-9]{{1,8}}"
 )
@@ -58,11 +61,11 @@ def source_key(source_sha256: str, extension: str) -> str:
 
 def transcode_key(track_id: str, profile: str, transcode_sha256: str, extension: str) -> str:
     """Return the content-addressed key of a transcode: a re-made transcode never overwrites one being served."""
-    return f"{transcode_prefix(track_id)}{profile}-{transcode_sha256[:16]}.{extension}"
+    return f"{transcodes_prefix(track_id)}{profile}-{transcode_sha256[:16]}.{extension}"
 
 
-def transcode_prefix(track_id: str) -> str:
-    """Return what all keys of a track's transcodes begin with."""
+def transcodes_prefix(track_id: str) -> str:
+    """Return what the keys of all transcodes of a track begin with, those of earlier versions too."""
     return f"transcodes/{track_id}/"
 
 

@@ -47,7 +47,7 @@ class Contradiction:
 def contradictions(session: Session) -> Iterator[Contradiction]:
     """Yield all contradictions. Use a `Database.snapshot()`: others may write meanwhile."""
     for kind, query in _queries().items():
-        rows = session.connection().execution_options(yield_per=_ROWS_AT_ONCE).execute(query)
+        rows = session.connection().execute(query, execution_options={"yield_per": _ROWS_AT_ONCE})
         yield from (Contradiction(kind, subject, what) for subject, what in rows)
 
 
@@ -57,11 +57,11 @@ def undecodable_fingerprints(session: Session) -> int:
     return session.exec(select(func.count()).select_from(FingerprintRow).where(n_bytes % 4 != 0)).one()
 
 
-def _queries() -> dict[str, Select[tuple[str, str]]]:
+def _queries() -> dict[str, Select[str, str]]:
     return _of_submissions() | _of_tracks() | _of_derivations()
 
 
-def _of_submissions() -> dict[str, Select[tuple[str, str]]]:
+def _of_submissions() -> dict[str, Select[str, str]]:
     submission, verdict = SubmissionRow, VerdictRow
     has_track = exists().where(col(TrackRow.id) == col(submission.id))
     joined = select(col(submission.id), literal("verdict ") + col(verdict.outcome)).join(
@@ -91,7 +91,7 @@ def _of_submissions() -> dict[str, Select[tuple[str, str]]]:
     }
 
 
-def _of_tracks() -> dict[str, Select[tuple[str, str]]]:
+def _of_tracks() -> dict[str, Select[str, str]]:
     track, fingerprint = TrackRow, FingerprintRow
     has_full = exists().where(col(fingerprint.track_id) == col(track.id), col(fingerprint.kind) == FULL_FINGERPRINT)
     n_items, n_bytes = col(fingerprint.n_items), func.length(col(fingerprint.sub_fingerprints))
@@ -109,7 +109,7 @@ def _of_tracks() -> dict[str, Select[tuple[str, str]]]:
     }
 
 
-def _of_derivations() -> dict[str, Select[tuple[str, str]]]:
+def _of_derivations() -> dict[str, Select[str, str]]:
     derivation, asset = DerivationRow, DerivedAssetRow
     is_done = col(derivation.status) == "DONE"
     of_track_and_version = {

@@ -68,8 +68,8 @@ def read_manifest(directory: Path) -> Manifest:
     """
     try:
         stored: dict[str, Any] = json.loads((directory / MANIFEST).read_text())
-        files = {name: FileRecord(**stored.pop(name)) for name in ("database", "objects")}
-        manifest = Manifest(**stored, **files)
+        database, objects = (FileRecord(**stored.pop(name)) for name in ("database", "objects"))
+        manifest = Manifest(**stored, database=database, objects=objects)
     except FileNotFoundError:
         raise InvalidRequest(
             "no_backup", f"There is no {MANIFEST} in {directory}: no backup, or one that was interrupted."

@@ -36,7 +36,7 @@ from musicfp.fingerprint.downmix import Downmix, choose_downmix, fingerprint_sam
 from musicfp.fingerprint.fidelity import typical_bit_error_rate
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
 from musicfp.fingerprint.postings import FingerprintKind
-from musicfp.identity import transcode_key, transcode_prefix
+from musicfp.identity import transcode_key, transcodes_prefix
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.derived_tracks import AskedTrack, download_source, failure_of, load_asked, longest_first
 from musicfp.pipeline.named_objects import require_stored, until_stored
@@ -179,7 +179,7 @@ def _store(
     _store_files(context, outputs, rows)
     with context.database.exclusive() as session:
         sizes_bytes = {row.object_key: row.size_bytes for row in rows.values()}
-        require_stored(context.store, bucket, sizes_bytes, prefix=transcode_prefix(track.id))
+        require_stored(context.store, bucket, sizes_bytes, prefix=transcodes_prefix(track.id))
         for row in rows.values():
             session.merge(row)
         if band is not None:
