@@ -40,9 +40,9 @@ from musicfp.pipeline.backup_files import (
 from musicfp.pipeline.index_files import PART_SUFFIX, keep
 from musicfp.pipeline.parallel import map_in_order
 from musicfp.settings import Settings
-from musicfp.store.objects import ObjectStore
+from musicfp.store.objects import Downloaded, ObjectStore
 
-_LOCK = "lock"
+_LOCK = "musicfp-backup.lock"
 _ROUNDS = 5
 _THREADS = 4
 _TRACKS_AT_ONCE = 500
@@ -128,25 +128,44 @@ class _Copying:
     on_progress: Callable[[BackupProgress], None]
 
 
+@dataclass(frozen=True)
+class _Copied:
+    """What became of one object: its copy, if there is one, and how much of it was copied now; or its missing key."""
+
+    record: ObjectRecord | None = None
+    copied_bytes: int | None = None
+    missing: str | None = None
+
+
 def _copy_objects(copying: _Copying, listed: Path) -> BackupProgress:
     progress = BackupProgress()
     copies = map_in_order(
-        lambda copy_one: copy_one(copying, progress), _work(copying.copy), threads=_THREADS, look_ahead=4 * _THREADS
+        lambda copy_one: copy_one(copying), _work(copying.copy), threads=_THREADS, look_ahead=4 * _THREADS
     )
     with listed.open("w") as lines:
-        for record in copies:
-            if record is not None:
-                lines.write(json.dumps(asdict(record)) + "\n")
-                progress.n_objects += 1
-                progress.objects_bytes += record.size_bytes
-                copying.on_progress(progress)
+        for copied in copies:
+            if copied.record is not None:
+                lines.write(json.dumps(asdict(copied.record)) + "\n")
+            _count(progress, copied)
+            copying.on_progress(progress)
         lines.flush()
         os.fsync(lines.fileno())
     progress.missing.sort()
     return progress
 
 
-def _work(copy: Database) -> Iterator[Callable[[_Copying, BackupProgress], ObjectRecord | None]]:
+def _count(progress: BackupProgress, copied: _Copied) -> None:
+    if copied.record is not None:
+        progress.n_objects += 1
+        progress.objects_bytes += copied.record.size_bytes
+    if copied.copied_bytes is not None:
+        progress.n_copied += 1
+        progress.copied_bytes += copied.copied_bytes
+    if copied.missing is not None:
+        progress.missing.append(copied.missing)
+
+
+def _work(copy: Database) -> Iterator[Callable[[_Copying], _Copied]]:
     """Yield what is to be copied: uploads first, since the undecided ones go soonest."""
     after_id = ""
     while page := _uploads(copy, after_id):
@@ -170,8 +189,8 @@ def _uploads(copy: Database, after: str) -> list[SubmissionRow]:
         return object_names.kept_uploads(session, after=after, limit=_UPLOADS_AT_ONCE)
 
 
-def _copy_named(named: NamedObject, copying: _Copying, progress: BackupProgress) -> ObjectRecord | None:
-    """Copy a source, transcode or index file unless it is there; None when the store does not have it as it should."""
+def _copy_named(named: NamedObject, copying: _Copying) -> _Copied:
+    """Copy a source, transcode or index file unless it is there; missing when the store lacks it or has other bytes."""
     of_source = named.kind is ObjectKind.SOURCE
     bucket = copying.settings.source_bucket if of_source else copying.settings.transcode_bucket
     path = copying.directory / "objects" / named.key
@@ -181,53 +200,43 @@ def _copy_named(named: NamedObject, copying: _Copying, progress: BackupProgress)
         SOURCE if of_source else TRANSCODE, named.key, f"objects/{named.key}", named.size_bytes, named.sha256
     )
     if path.is_file() and path.stat().st_size == named.size_bytes:
-        return record  # written under this name only when its hash was right
+        return _Copied(record)  # it has this name only if its hash was right
     try:
-        sha256 = _download(copying, bucket, named.key, path, progress, expected=named.sha256)
+        got = _download(copying, bucket, named.key, path, sha256=named.sha256)
     except NotFound:
-        sha256 = None
-    if sha256 != named.sha256:
-        progress.missing.append(named.key)
-        return None
-    return record
+        return _Copied(missing=named.key)
+    return _Copied(record, got.size_bytes) if got.sha256 == named.sha256 else _Copied(missing=named.key)
 
 
-def _copy_upload(row: SubmissionRow, copying: _Copying, progress: BackupProgress) -> ObjectRecord | None:
-    """Copy an upload unless it is there; None when it was decided or replaced meanwhile."""
+def _copy_upload(row: SubmissionRow, copying: _Copying) -> _Copied:
+    """Copy an upload unless it is there; nothing when it was decided or replaced meanwhile."""
     # An ETag is the store's own word; hashed, it makes a file name whatever it is.
     name = f"uploads/{row.id}-{md5((row.etag or '').encode(), usedforsecurity=False).hexdigest()[:8]}"
-    path = copying.directory / name
+    path, copied_bytes = copying.directory / name, None
     if not path.is_file():
         try:
-            _download(copying, copying.settings.submission_bucket, row.object_key, path, progress, etag=row.etag)
+            got = _download(copying, copying.settings.submission_bucket, row.object_key, path, etag=row.etag)
         except (NotFound, ObjectChanged):
-            return None
-    return ObjectRecord(SUBMISSION, row.object_key, name, path.stat().st_size, sha256_of(path), row.id)
+            return _Copied()
+        copied_bytes = got.size_bytes
+    size_bytes, sha256 = path.stat().st_size, sha256_of(path)
+    return _Copied(ObjectRecord(SUBMISSION, row.object_key, name, size_bytes, sha256, row.id), copied_bytes)
 
 
 def _download(
-    copying: _Copying,
-    bucket: str,
-    key: str,
-    path: Path,
-    progress: BackupProgress,
-    *,
-    expected: str | None = None,
-    etag: str | None = None,
-) -> str:
-    """Write an object to its place in the backup if it has the expected hash; return the hash it has."""
+    copying: _Copying, bucket: str, key: str, path: Path, *, sha256: str | None = None, etag: str | None = None
+) -> Downloaded:
+    """Write an object to its place in the backup, unless it has another hash than it must."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(path.name + PART_SUFFIX)
     try:
         got = copying.store.download(bucket, key, part, max_bytes=1 << 62, etag=etag)
-        if expected in {None, got.sha256}:
+        if sha256 in {None, got.sha256}:
             keep(part, path)
             sync_directory(path.parent)
-            progress.n_copied += 1
-            progress.copied_bytes += got.size_bytes
     finally:
         part.unlink(missing_ok=True)
-    return got.sha256
+    return got
 
 
 def _remove_older(directory: Path, *, kept: set[str]) -> None:
