@@ -8,8 +8,8 @@ Deleting those must not hit one whose bytes somebody stores again at this moment
 - whoever deletes one does so in a transaction that holds the same lock and sees that no row names it
   (`delete_unnamed`), and for some time has not.
 
-Of the two, whoever has the lock later sees what the earlier one did: the object is gone, or it has a name. (A store that
-carries out a deletion long after it failed to answer is beyond this; the deep check would tell.)
+Of the two, whoever has the lock later sees what the earlier one did: the object is gone, or it has a name. (A store
+that carries out a deletion long after it failed to answer is beyond this; the deep check would tell.)
 
 What belongs here: these two sides. What does not: finding what nobody names (`reconcile`).
 """
