@@ -12,6 +12,13 @@ from ulid import ULID
 
 ID_PATTERN = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
+# A source may have the id of its submission behind the hash.
+_SOURCE_KEY = re.compile(
+    rf"sources/(?P<start>[0-9a-f]{{2}})/(?P<sha256>(?P=start)[0-9a-f]{{62}})(?:-{ID_PATTERN.pattern})?\.[a-z0-9]{{1,8}}"
+)
+_TRANSCODE_KEY = re.compile(
+    rf"transcodes/(?P<track_id>{ID_PATTERN.pattern})/[a-z0-9_]+-[0-9a-f]{{16}}\.[a-z0-9]{{1,8}}"
+)
 SUBMISSION_PREFIX = "submissions/"
 # Read to find out whether a store keeps objects; its content is its key. Never in the submission bucket.
 PROBE_KEY = "probes/musicfp"
@@ -68,6 +75,18 @@ def transcode_key(track_id: str, profile: str, transcode_sha256: str, extension:
 def transcodes_prefix(track_id: str) -> str:
     """Return what the keys of all transcodes of a track begin with, those of earlier versions too."""
     return f"transcodes/{track_id}/"
+
+
+def source_sha256_of_key(key: str) -> str | None:
+    """Return the SHA-256 in a key that `source_key` makes, None for any other key."""
+    found = _SOURCE_KEY.fullmatch(key)
+    return found["sha256"] if found else None
+
+
+def track_id_of_transcode_key(key: str) -> str | None:
+    """Return the track's id in a key that `transcode_key` makes, None for any other key."""
+    found = _TRANSCODE_KEY.fullmatch(key)
+    return found["track_id"] if found else None
 
 
 def index_segment_key(segment_sha256: str) -> str:

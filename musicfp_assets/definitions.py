@@ -20,6 +20,7 @@ from musicfp_assets.assets.search_index import SEARCH_INDEX, search_index, searc
 from musicfp_assets.assets.transcodes import build_transcodes
 from musicfp_assets.deletions import deletion_job, deletion_sensor
 from musicfp_assets.housekeeping import expiry_job, expiry_schedule
+from musicfp_assets.reconciling import reconcile_job, reconcile_schedule
 from musicfp_assets.resources import MusicfpResource
 from musicfp_assets.sensors.derive import build_derive_sensor, build_retry_sensor
 from musicfp_assets.sensors.search_index import build_search_index_sensor
@@ -60,6 +61,7 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
             recognition_quality_job,
             expiry_job,
             deletion_job,
+            reconcile_job,
         ],
         sensors=[
             build_submission_sensor(ingest_job),
@@ -69,7 +71,7 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
             build_search_index_sensor(search_index_job),
             deletion_sensor,
         ],
-        schedules=[expiry_schedule, recognition_quality_schedule],
+        schedules=[expiry_schedule, recognition_quality_schedule, reconcile_schedule],
         resources={"musicfp": MusicfpResource()},
         executor=dg.in_process_executor,  # a stage brings its own processes; one per step would only cost start-up time
     )

@@ -27,7 +27,9 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "submissions": ("musicfp.cli.catalogue:submissions", "List submissions and their verdicts."),
     "verdicts": ("musicfp.cli.verdicts:verdicts", "List verdicts, or what a changed policy would flip."),
     "backfill": ("musicfp.cli.backfill:backfill", "Compute one feature for all tracks."),
-    "db": ("musicfp.cli.db:db", "Migrate or check the database."),
+    "db": ("musicfp.cli.db:db", "Migrate the database, or check all that is in it."),
+    "backup": ("musicfp.cli.backup:backup", "Copy a local catalogue with its objects into a directory."),
+    "restore": ("musicfp.cli.backup:restore", "Put such a copy back."),
     "index": ("musicfp.cli.index:index", "Verify or rebuild the search index."),
     "doctor": ("musicfp.cli.doctor:doctor", "Check what musicfp needs and say how to fix it."),
 }

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from musicfp.catalog import acceptance, deletions, lineage, submissions
@@ -37,6 +38,7 @@ from musicfp.pipeline.earlier_decisions import EarlierDecision, earlier_decision
 from musicfp.pipeline.ingest_rows import accepted_track, verdict_row
 from musicfp.pipeline.inspection import Inspection, InspectionPool, InspectionRules
 from musicfp.pipeline.judgement import Judge
+from musicfp.pipeline.named_objects import require_stored, until_stored
 from musicfp.pipeline.parallel import map_in_order
 from musicfp.pipeline.versions import DEDUPE_VERDICT, INGEST_ASSET_VERSIONS
 
@@ -159,7 +161,7 @@ def _decide(context: StageContext, judge: Judge, examined: _Examined) -> IngestO
     while outcome is None:  # once, or again when what the verdict rests on was deleted meanwhile
         verdict = _judge(judge, examined)
         if verdict.outcome is DedupeOutcome.UNIQUE:
-            outcome = _accept(context, judge, examined, verdict)
+            outcome = until_stored(partial(_accept, context, judge, examined, verdict))
         else:
             outcome = _conclude(context, examined, verdict)
     return outcome
@@ -184,6 +186,8 @@ def _accept(context: StageContext, judge: Judge, examined: _Examined, verdict: D
             verdict = _judge(judge, examined)
         is_spent = deletions.is_spent(session, key)
         if verdict.outcome is DedupeOutcome.UNIQUE and not is_spent:
+            bucket = context.settings.source_bucket
+            require_stored(context.store, bucket, {key: inspection.facts.size_bytes}, prefix=key)
             submission.source_sha256 = sha256
             rows = accepted_track(submission, inspection, verdict, source_sha256=sha256, source_key=key)
             acceptance.accept(session, submission, rows, verdict_row(submission, verdict, status="ACCEPTED"))

@@ -36,9 +36,10 @@ from musicfp.fingerprint.downmix import Downmix, choose_downmix, fingerprint_sam
 from musicfp.fingerprint.fidelity import typical_bit_error_rate
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
 from musicfp.fingerprint.postings import FingerprintKind
-from musicfp.identity import transcode_key
+from musicfp.identity import transcode_key, transcodes_prefix
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.derived_tracks import AskedTrack, download_source, failure_of, load_asked, longest_first
+from musicfp.pipeline.named_objects import require_stored, until_stored
 from musicfp.pipeline.parallel import map_as_completed
 from musicfp.pipeline.versions import BAND_FINGERPRINT, SOURCE_AUDIO, TRANSCODE_PREFIX, transcode_asset
 
@@ -158,8 +159,7 @@ def _make(context: StageContext, pending: AskedTrack, directory: Path) -> Transc
     checked = verify_transcodes(made.outputs, out_dir=directory, channel=_CHANNELS[downmix])
     rows = _rows(track, pending.versions, made, checked, error_rates=_check(made, checked, sound))
     band = band_fingerprint(sound) if BAND_FINGERPRINT in pending.versions else None
-    _store_files(context, made.outputs, rows)
-    if not _record(context, pending, rows, band):
+    if not until_stored(lambda: _store(context, pending, made.outputs, rows, band)):
         for row in rows.values():
             context.store.delete(context.settings.transcode_bucket, row.object_key)
         return None
@@ -175,16 +175,24 @@ def _make(context: StageContext, pending: AskedTrack, directory: Path) -> Transc
     )
 
 
-def _record(
-    context: StageContext, pending: AskedTrack, rows: Mapping[str, TranscodeRow], band: Fingerprint | None
+def _store(
+    context: StageContext,
+    pending: AskedTrack,
+    outputs: Sequence[TranscodedFile],
+    rows: Mapping[str, TranscodeRow],
+    band: Fingerprint | None,
 ) -> bool:
-    """Let what was made become true in one transaction; return False, and change nothing, if the track is gone."""
-    track = pending.track
-    # A fingerprint changes the index of terms, which is exclusive.
-    transaction = context.database.write if band is None else context.database.exclusive
-    with transaction() as session:
+    """Store files, then the rows that name them; exclusive for that and because a fingerprint changes the index.
+
+    Return False, without any row, if the track is gone.
+    """
+    track, bucket = pending.track, context.settings.transcode_bucket
+    _store_files(context, outputs, rows)
+    with context.database.exclusive() as session:
         if not deletions.track_remains(session, track.id):
             return False
+        sizes_bytes = {row.object_key: row.size_bytes for row in rows.values()}
+        require_stored(context.store, bucket, sizes_bytes, prefix=transcodes_prefix(track.id))
         for row in rows.values():
             session.merge(row)
         if band is not None:

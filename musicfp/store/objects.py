@@ -47,6 +47,15 @@ class Downloaded:
     sha256: str
 
 
+@dataclass(frozen=True)
+class MultipartUpload:
+    """An upload in parts that has been begun and neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+    begun_at: datetime
+
+
 class ObjectStore:
     """One S3-compatible store. Safe to share between threads."""
 
@@ -103,7 +112,7 @@ class ObjectStore:
             answer = self.client.put_object(
                 Bucket=bucket, Key=key, Body=file, ContentType=mime, ChecksumSHA256=checksum
             )
-        if answer.get("ChecksumSHA256") != checksum and self._sha256_of(bucket, key) != sha256:
+        if answer.get("ChecksumSHA256") != checksum and self.sha256_of(bucket, key) != sha256:
             raise StoreUnavailable(f"Wrote {bucket}/{key}; the store keeps other bytes than were sent. Try again.")
 
     def delete(self, bucket: str, key: str) -> None:
@@ -168,20 +177,29 @@ class ObjectStore:
         except NotFound:
             return
 
-    @cached_property
-    def _signing_client(self) -> "S3Client":
-        """The client that signs URLs. Made when first asked for: it costs 0.3 CPU s, and stages sign nothing."""
-        return self._make_signing_client() if self._make_signing_client else self.client
+    def list_multiparts(self, bucket: str) -> Iterator[MultipartUpload]:
+        """Yield the uploads in parts that are unfinished, page by page."""
+        paginator = self.client.get_paginator("list_multipart_uploads")
+        with translated(f"list the multipart uploads of {bucket}"):
+            for page in paginator.paginate(Bucket=bucket):
+                for item in page.get("Uploads", []):
+                    yield MultipartUpload(item["Key"], item["UploadId"], item["Initiated"])
 
-    def _sha256_of(self, bucket: str, key: str) -> str:
+    def sha256_of(self, bucket: str, key: str) -> str:
+        """Read an object and return the SHA-256 of its bytes, hexadecimal. Raises NotFound."""
         digest = hashlib.sha256()
         with (
-            translated(f"read {bucket}/{key} back"),
+            translated(f"read {bucket}/{key}"),
             closing(self.client.get_object(Bucket=bucket, Key=key)["Body"]) as body,
         ):
             for chunk in body.iter_chunks(_CHUNK_BYTES):
                 digest.update(chunk)
         return digest.hexdigest()
+
+    @cached_property
+    def _signing_client(self) -> "S3Client":
+        """The client that signs URLs. Made when first asked for: it costs 0.3 CPU s, and stages sign nothing."""
+        return self._make_signing_client() if self._make_signing_client else self.client
 
 
 def open_store(settings: Settings) -> ObjectStore:
