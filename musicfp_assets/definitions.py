@@ -21,6 +21,7 @@ from musicfp_assets.assets.transcodes import build_transcodes
 from musicfp_assets.housekeeping import expiry_job, expiry_schedule
 from musicfp_assets.resources import MusicfpResource
 from musicfp_assets.sensors.derive import build_derive_sensor, build_retry_sensor
+from musicfp_assets.sensors.notifications import notifications_delivered
 from musicfp_assets.sensors.search_index import build_search_index_sensor
 from musicfp_assets.sensors.submissions import build_submission_sensor
 
@@ -50,7 +51,7 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
             search_index,
             recognition_quality,
         ],
-        asset_checks=[search_index_answers],
+        asset_checks=[search_index_answers, *([notifications_delivered] if settings.sqs_queue_url else [])],
         jobs=[ingest_job, transcode_job, feature_job, search_index_job, recognition_quality_job, expiry_job],
         sensors=[
             build_submission_sensor(ingest_job),
