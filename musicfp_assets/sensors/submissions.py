@@ -110,7 +110,7 @@ def build_submission_sensor(ingest_job: UnresolvedAssetJobDefinition) -> dg.Sens
 
 
 def _discover(stage: StageContext, cursor: Cursor, heard: Heard | None) -> Cursor:
-    """List what came after the last listing, now and then everything; if notifications were heard, seldom everything."""
+    """List what came after the last listing, now and then everything; with notifications heard, seldom everything."""
     now = time.time()
     listens = heard is not None and heard.problem is None
     # A complete pass that was too long goes on at its own pace.
