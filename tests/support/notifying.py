@@ -66,9 +66,11 @@ class TestQueue:
     url: str
     dead_letters_url: str
 
-    def notify_of(self, store: ObjectStore, bucket: str) -> None:
+    def notify_of(self, store: ObjectStore, bucket: str, *, prefix: str = "") -> None:
         """Let the bucket send its notifications here."""
-        configuration = {"QueueArn": _arn(self.client, self.url), "Events": _ARRIVALS_AND_REMOVALS}
+        configuration: dict[str, Any] = {"QueueArn": _arn(self.client, self.url), "Events": _ARRIVALS_AND_REMOVALS}
+        if prefix:
+            configuration["Filter"] = {"Key": {"FilterRules": [{"Name": "prefix", "Value": prefix}]}}
         store.client.put_bucket_notification_configuration(
             Bucket=bucket,
             NotificationConfiguration={"QueueConfigurations": [configuration]},  # type: ignore[list-item]
