@@ -28,6 +28,7 @@ class Heard:
 
     submission_ids: tuple[str, ...]
     summary: str
+    is_news: bool = False
     problem: str | None = None
 
 
@@ -42,7 +43,7 @@ def hear(musicfp: MusicfpResource, stage: StageContext) -> Heard | None:
     taken = take_notifications(stage.database, stage.store, stage.settings, queue)
     if taken.problem is not None:
         return _unheard(taken.submission_ids, taken.problem)
-    return Heard(taken.submission_ids, str(taken))
+    return Heard(taken.submission_ids, str(taken), is_news=taken.n_messages > 0)
 
 
 def queue_status(musicfp: MusicfpResource) -> QueueStatus:
@@ -94,7 +95,7 @@ def notifications_delivered(musicfp: MusicfpResource) -> dg.AssetCheckResult:
 
 
 def _unheard(submission_ids: tuple[str, ...], problem: str) -> Heard:
-    return Heard(submission_ids, f"{problem} The bucket was listed instead.", problem)
+    return Heard(submission_ids, f"{problem} The bucket was listed instead.", problem=problem)
 
 
 def _metadata(status: QueueStatus) -> dict[str, int | bool]:

@@ -85,6 +85,8 @@ def build_submission_sensor(ingest_job: UnresolvedAssetJobDefinition) -> dg.Sens
     def submission_sensor(context: dg.SensorEvaluationContext, musicfp: MusicfpResource) -> dg.SensorResult:
         stage = musicfp.stage("")
         heard = hear(musicfp, stage)
+        if heard and heard.is_news:
+            context.log.info(heard.summary)
         cursor = _discover(stage, Cursor.parse(context.cursor), heard)
         cursor, evaluations = _watch(context, musicfp, cursor, heard)
         requests: list[dg.RunRequest] = []
@@ -140,18 +142,18 @@ def _discover(stage: StageContext, cursor: Cursor, heard: Heard | None) -> Curso
 def _watch(
     context: dg.SensorEvaluationContext, musicfp: MusicfpResource, cursor: Cursor, heard: Heard | None
 ) -> tuple[Cursor, list[dg.AssetCheckEvaluation]]:
-    """Say how the queue is: in the tick's log, and when that changes as an outcome of the asset check."""
-    if heard is None:
-        return cursor, []
-    (context.log.warning if heard.problem else context.log.info)(heard.summary)
+    """Count the queue's messages now and then; say what changed in the tick's log and as an outcome of the check.
+
+    Dagster keeps a file for each tick that logs anything, so one without news logs nothing.
+    """
     now = time.time()
-    if now < cursor.watch_due_at:
+    if heard is None or now < cursor.watch_due_at:
         return cursor, []
     status = queue_status(musicfp)
     found = finding(status) or ""
-    if found:
-        context.log.warning(found)
     changed = [evaluation(status)] if found != cursor.watched else []
+    if changed and found:
+        context.log.warning(found)
     return replace(cursor, watch_due_at=now + WATCH_INTERVAL_S, watched=found), changed
 
 

@@ -111,6 +111,15 @@ def _no_listing(*_: object, **__: object) -> None:
     raise AssertionError("the bucket was listed")
 
 
+def test_a_tick_without_news_logs_nothing(notified: Orchestra, capfd: pytest.CaptureFixture[str]) -> None:
+    """Dagster would keep a file of it, every few seconds, for ever."""
+    cursor = _reconciled(notified)
+    assert "1 events of no interest" in capfd.readouterr().err
+    result, _ = _tick(notified, replace(cursor, watch_due_at=0.0))
+    assert "0 notifications, 0 submissions recorded" in str(result.skip_reason)
+    assert "dagster" not in capfd.readouterr().err
+
+
 def test_an_upload_goes_all_the_way(notified: Orchestra, songs: SongFolder) -> None:
     """By a ticket, through the queue, to a track; the deletion of the upload is an event of no interest."""
     cursor = _reconciled(notified)
