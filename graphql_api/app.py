@@ -15,6 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from graphql_api.limits import BODY_LIMITS, BodyLimit, LoopbackOnly
+from graphql_api.notifications import QueueWatch
 from graphql_api.routes.graphql import STATIC_PATH, GraphQLRoute
 from graphql_api.routes.health import Readiness, get_healthz, get_metrics, get_readyz, get_schema
 from graphql_api.routes.identify import post_identify
@@ -46,6 +47,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
     )
     app.state.services = services
     app.state.readiness = Readiness(services)
+    app.state.queue_watch = QueueWatch(services.settings)
     return app
 
 
@@ -53,6 +55,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
 async def _lifespan(app: Starlette) -> AsyncIterator[None]:
     services: Services = app.state.services
     yield
+    app.state.queue_watch.close()
     services.close()
 
 

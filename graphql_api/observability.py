@@ -4,6 +4,7 @@ What belongs here: the metrics and the label of a GraphQL operation. What does n
 Label values never come from a client: an operation is named after the schema's root field, not after its own name.
 """
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from strawberry.types import ExecutionContext
 
 from musicfp.catalog.engine import utc_now
 from musicfp.pipeline.shared_index import IndexStatus
+from musicfp.store.notifications import QueueStatus
 
 if TYPE_CHECKING:
     from graphql_api.context import RequestContext
@@ -71,6 +73,12 @@ class Metrics:
             "1 if this process searches with the newest build, 0 if with an older one or the database alone.",
             registry=self.registry,
         )
+        self.notifications = Gauge(
+            "musicfp_notifications",
+            "Messages in the queue of the bucket's notifications, approximately; NaN if unknown.",
+            ["state"],
+            registry=self.registry,
+        )
         self.catalogue_tracks = Gauge("musicfp_catalogue_tracks", "Accepted tracks.", registry=self.registry)
         self.submissions = Gauge("musicfp_submissions", "Submissions by status.", ["status"], registry=self.registry)
 
@@ -80,6 +88,18 @@ class Metrics:
         self.search_index_lag.set(status.lag_fingerprints)
         self.search_index_age.set(age_s)
         self.search_index_is_open.set(status.build_id is not None and status.open_build_id == status.build_id)
+
+    def queued(self, status: QueueStatus | None) -> None:
+        """Take over how the queue of notifications stands; without one there is nothing to tell."""
+        if status is None:
+            return
+        counts = {
+            "waiting": status.n_waiting,
+            "in_flight": status.n_in_flight,
+            "dead_letter": status.n_dead_letters if status.has_dead_letter_queue else None,
+        }
+        for state, count in counts.items():
+            self.notifications.labels(state).set(math.nan if count is None else count)
 
     @contextmanager
     def timed(self, operation: str) -> Iterator[None]:

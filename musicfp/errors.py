@@ -12,6 +12,7 @@
     └── RetryableError            trying again later may work
         ├── ServiceUnreachable    the API or Dagster, whose client we are, did not answer
         ├── StoreUnavailable      the object store did not answer
+        ├── QueueUnavailable      the queue of the bucket's notifications did not answer; the bucket is listed instead
         ├── DatabaseUnavailable   the database did not answer
         ├── ObjectChanged         the object is not the one that was looked at before
         ├── WorkerLost            a child process crashed, hung or ran out of memory
@@ -116,6 +117,12 @@ class StoreUnavailable(RetryableError):
     """The object store did not answer or answered with a server error."""
 
     code = "store_unavailable"
+
+
+class QueueUnavailable(RetryableError):
+    """The queue of the bucket's notifications did not answer or refused; meanwhile the bucket is listed."""
+
+    code = "queue_unavailable"
 
 
 class DatabaseUnavailable(RetryableError):

@@ -32,6 +32,7 @@ class Settings:
     s3_managed: bool
     s3_endpoint_url: str | None
     public_s3_url: str | None
+    sqs_queue_url: str | None
     submission_bucket: str
     source_bucket: str
     transcode_bucket: str
@@ -79,6 +80,7 @@ class Settings:
             s3_managed=s3_managed,
             s3_endpoint_url=f"http://127.0.0.1:{s3_port}" if s3_managed else endpoint,
             public_s3_url=env.optional("MUSICFP_PUBLIC_S3_URL"),
+            sqs_queue_url=_queue_url(env, s3_managed=s3_managed),
             submission_bucket=submission_bucket,
             source_bucket=source_bucket,
             transcode_bucket=transcode_bucket,
@@ -145,6 +147,18 @@ class _Environment:
         if len(set(parts)) != len(parts):
             raise SettingsError(f"{name} names something twice: {','.join(parts)}.")
         return parts
+
+
+def _queue_url(env: _Environment, *, s3_managed: bool) -> str | None:
+    url = env.optional("MUSICFP_SQS_QUEUE_URL")
+    if url is not None and not url.startswith(("https://", "http://")):
+        raise SettingsError(f"MUSICFP_SQS_QUEUE_URL is {url!r}; set it to the queue's URL, not its name or ARN.")
+    if url is not None and s3_managed:
+        raise SettingsError(
+            "MUSICFP_SQS_QUEUE_URL is set, but the embedded object store sends no notifications. Unset it, or use "
+            "another store with MUSICFP_S3_ENDPOINT_URL (or MUSICFP_S3_MANAGED=0 for AWS)."
+        )
+    return url
 
 
 def _process_environment() -> Mapping[str, str]:

@@ -23,6 +23,7 @@ from musicfp_assets.housekeeping import expiry_job, expiry_schedule
 from musicfp_assets.reconciling import reconcile_job, reconcile_schedule
 from musicfp_assets.resources import MusicfpResource
 from musicfp_assets.sensors.derive import build_derive_sensor, build_retry_sensor
+from musicfp_assets.sensors.notifications import notifications_delivered
 from musicfp_assets.sensors.search_index import build_search_index_sensor
 from musicfp_assets.sensors.submissions import build_submission_sensor
 
@@ -52,7 +53,7 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
             search_index,
             recognition_quality,
         ],
-        asset_checks=[search_index_answers],
+        asset_checks=[search_index_answers, *([notifications_delivered] if settings.sqs_queue_url else [])],
         jobs=[
             ingest_job,
             transcode_job,

@@ -10,6 +10,7 @@ from musicfp.catalog.lineage import Provenance
 from musicfp.pipeline.context import StageContext
 from musicfp.settings import Settings
 from musicfp.store.connection import make_signing_client, store_connection
+from musicfp.store.notifications import NotificationQueue, open_queue
 from musicfp.store.objects import ObjectStore
 
 
@@ -29,6 +30,10 @@ class MusicfpResource(dg.ConfigurableResource):  # type: ignore[type-arg]
     def database(self) -> Database:
         """Return the catalogue's database."""
         return _open_database(Settings.from_env().database_url)
+
+    def queue(self) -> NotificationQueue:
+        """Return the queue of the bucket's notifications. Raises QueueUnavailable."""
+        return connect_queue(Settings.from_env())
 
 
 # Sensors tick every few seconds in one long-lived process: a new pool or S3 client each time would cost more than
@@ -51,3 +56,9 @@ def connect_store(settings: Settings) -> ObjectStore:
         max_attempts=4,
     )
     return ObjectStore(s3.get_client(), make_signing_client=partial(make_signing_client, settings, connection))
+
+
+@cache
+def connect_queue(settings: Settings) -> NotificationQueue:
+    """Return the queue of the bucket's notifications; dagster-aws has no resource for SQS."""
+    return open_queue(settings)

@@ -14,6 +14,7 @@ from musicfp.pipeline.context import StageContext
 from musicfp.settings import Settings
 from musicfp.store.buckets import prepare_buckets
 from musicfp.store.objects import ObjectStore, open_store
+from tests.support.notifying import TestQueue, aws_environment, make_queue, running_notifying_store
 from tests.support.postgres import fresh_database, running_postgres
 from tests.support.songs import SongFolder
 from tests.support.store import environment_with_own_buckets, remove_buckets, running_store
@@ -53,6 +54,39 @@ def store_settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Setting
     """Settings of a running object store without buckets."""
     with running_store(tmp_path_factory.mktemp("store")) as settings:
         yield settings
+
+
+@pytest.fixture(scope="session")
+def notifying_store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a running S3 that sends notifications to an SQS at the same address."""
+    with running_notifying_store(tmp_path_factory.mktemp("notifying") / "server.log") as url:
+        yield url
+
+
+@pytest.fixture
+def test_queue(notifying_store_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestQueue]:
+    """A queue of this test's own; AWS's variables lead to its server."""
+    for name, value in aws_environment(notifying_store_url).items():
+        monkeypatch.setenv(name, value)
+    made = make_queue(notifying_store_url)
+    yield made
+    made.client.close()
+
+
+@pytest.fixture
+def notified_environment(notifying_store_url: str, test_queue: TestQueue, tmp_path: Path) -> dict[str, str]:
+    """What `own_environment` is, with the store that sends notifications; tests put it in that one's place."""
+    name, home = f"n{next(_numbers)}", tmp_path / "home"
+    return {
+        "MUSICFP_HOME": str(home),
+        "MUSICFP_S3_ENDPOINT_URL": notifying_store_url,
+        "MUSICFP_SQS_QUEUE_URL": test_queue.url,
+        "MUSICFP_DATABASE_URL": f"sqlite:///{home / 'catalogue.sqlite'}",
+        "MUSICFP_SUBMISSION_BUCKET": f"{name}-in",
+        "MUSICFP_SOURCE_BUCKET": f"{name}-kept",
+        "MUSICFP_TRANSCODE_BUCKET": f"{name}-kept",
+        "MUSICFP_WORKERS": "2",
+    }
 
 
 @pytest.fixture

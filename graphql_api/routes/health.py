@@ -20,6 +20,7 @@ from musicfp.catalog.tables import SUBMISSION_STATUSES
 from musicfp.fingerprint.postings import FingerprintKind
 from musicfp.pipeline.shared_index import IndexStatus
 from musicfp.store.buckets import missing_buckets
+from musicfp.store.notifications import QueueStatus
 from musicfp.store.probe import make_probe_client, require_objects
 
 if TYPE_CHECKING:
@@ -134,6 +135,7 @@ async def get_readyz(request: Request) -> Response:
         "parts": {name: "ready" if found is None else found for name, found in problems.items()},
         "failing": [name for name, found in problems.items() if found is not None],
         "searchIndex": _accelerator(request.app.state.readiness.search_index),
+        "notificationQueue": _queue(await request.app.state.queue_watch.status()),
     }
     return JSONResponse(body, status_code=200 if is_ready else 503)
 
@@ -146,6 +148,17 @@ def _accelerator(status: IndexStatus | None) -> dict[str, object] | None:
         "watermark": status.watermark,
         "lagFingerprints": status.lag_fingerprints,
         "openBuild": status.open_build_id,
+        "problem": status.problem,
+    }
+
+
+def _queue(status: QueueStatus | None) -> dict[str, object] | None:
+    if status is None:
+        return None
+    return {
+        "waiting": status.n_waiting,
+        "inFlight": status.n_in_flight,
+        "deadLetters": status.n_dead_letters,
         "problem": status.problem,
     }
 
@@ -164,6 +177,7 @@ async def get_metrics(request: Request) -> Response:
 
     n_tracks, by_status, index = await services.workers.database.run(count)
     services.metrics.indexed(index)
+    services.metrics.queued(await request.app.state.queue_watch.status())
     services.metrics.catalogue_tracks.set(n_tracks)
     for status in SUBMISSION_STATUSES:
         services.metrics.submissions.labels(status).set(by_status.get(status, 0))

@@ -4,9 +4,12 @@ Cheap pass: only keys after a cursor, since the keys we make are ordered by time
 is still awaited. Complete pass: the whole bucket, for files that other tools put under keys of their own and for
 anything missed; in a small bucket it costs no more than a cheap one, and may take its place at every tick. Both may be
 repeated at will. (S3's times have whole seconds, so they cannot serve as a cursor.)
+
+A third way: somebody says which objects have arrived, and these alone are looked at. What may be said is in `notified`.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import PurePosixPath
@@ -17,9 +20,11 @@ from musicfp.catalog import submissions
 from musicfp.catalog.engine import Database
 from musicfp.catalog.submissions import ReceivedObject
 from musicfp.catalog.tables import SubmissionRow
+from musicfp.errors import InvalidRequest
 from musicfp.identity import SUBMISSION_PREFIX, new_id, submission_id_of_key
 from musicfp.settings import Settings
 from musicfp.store.objects import ObjectInfo, ObjectStore
+from musicfp.store.s3_events import Arrival
 from musicfp.text import clean_line
 
 _PAGE_OBJECTS = 500
@@ -29,6 +34,8 @@ _MAX_OBJECTS_PER_PASS = 20_000
 # Beyond, the longest interval counts: 0.9 % at 4000, some 4 % at the most that one pass looks at.
 _LOOKED_AT_PER_S = 50
 _MAX_COMPLETE_INTERVAL_S = 60.0
+# A look at an object is one short answer of the store, most of it waiting.
+_LOOKS_AT_A_TIME = 8
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,14 @@ class Discovery:
     after: str
     complete_after: str = ""
     complete_again_in_s: float = 0.0
+
+
+@dataclass(frozen=True)
+class Named:
+    """What became of objects that somebody named: new submissions, and keys that the store refuses to look at."""
+
+    submission_ids: tuple[str, ...]
+    refused: frozenset[str]
 
 
 def discover(
@@ -58,7 +73,7 @@ def discover(
     newest = after
     n_listed, last = 0, ""
     for page in _pages(islice(listing, _MAX_OBJECTS_PER_PASS)):
-        files = [each for each in page if not each.key.endswith("/") and "\x00" not in each.key]
+        files = [each for each in page if _is_file(each.key)]
         found += _record_page(database, files)
         newest = max([newest, *(each.key for each in files if submission_id_of_key(each.key))])
         n_listed, last = n_listed + len(page), page[-1].key
@@ -70,6 +85,40 @@ def discover(
         complete_after=last if n_listed == _MAX_OBJECTS_PER_PASS else "",
         complete_again_in_s=min(n_listed / _LOOKED_AT_PER_S, _MAX_COMPLETE_INTERVAL_S),
     )
+
+
+def discover_named(database: Database, store: ObjectStore, settings: Settings, arrivals: Sequence[Arrival]) -> Named:
+    """Record those of the objects that are there and not known yet, whatever was said about them, and return them.
+
+    What was said may be late or out of order: unless it is old news, the object itself is asked.
+    """
+    with database.read() as session:
+        known = submissions.open_by_key(session, list({each.key for each in arrivals}))
+    doubtful = {
+        each.key: None for each in arrivals if _is_file(each.key) and not _is_old_news(known.get(each.key), each.etag)
+    }
+    with ThreadPoolExecutor(max_workers=_LOOKS_AT_A_TIME) as pool:
+        answers = pool.map(lambda key: _look_at(store, settings.submission_bucket, key), doubtful)
+        looks = dict(zip(doubtful, answers, strict=True))
+    # Compared with what was known before the looks: an object that was decided then may be deleted by now.
+    found = [each for each in looks.values() if isinstance(each, ObjectInfo)]
+    news = [each for each in found if not _is_old_news(known.get(each.key), each.etag)]
+    return Named(
+        tuple(_record_page(database, news)) if news else (),
+        frozenset(key for key, found in looks.items() if isinstance(found, InvalidRequest)),
+    )
+
+
+def _look_at(store: ObjectStore, bucket: str, key: str) -> ObjectInfo | InvalidRequest | None:
+    try:
+        return store.stat(bucket, key)
+    except InvalidRequest as refusal:
+        return refusal
+
+
+def _is_file(key: str) -> bool:
+    """Whether a key may be a file's; folders are none, and no database keeps a NUL."""
+    return not key.endswith("/") and "\x00" not in key
 
 
 def _start(database: Database, after: str) -> str:
@@ -89,16 +138,16 @@ def _record_page(database: Database, page: list[ObjectInfo]) -> list[str]:
     keys = [each.key for each in page]
     with database.read() as session:
         known = submissions.open_by_key(session, keys)
-    if all(_is_old_news(known.get(each.key), each) for each in page):
+    if all(_is_old_news(known.get(each.key), each.etag) for each in page):
         return []
     with database.write() as session:
         known = submissions.open_by_key(session, keys)
-        news = [each for each in page if not _is_old_news(known.get(each.key), each)]
+        news = [each for each in page if not _is_old_news(known.get(each.key), each.etag)]
         return [_record(session, each, known.get(each.key)) for each in news]
 
 
-def _is_old_news(row: SubmissionRow | None, found: ObjectInfo) -> bool:
-    return row is not None and row.status != "AWAITING_UPLOAD" and row.etag == found.etag
+def _is_old_news(row: SubmissionRow | None, etag: str | None) -> bool:
+    return row is not None and row.status != "AWAITING_UPLOAD" and etag is not None and row.etag == etag
 
 
 def _record(session: Session, found: ObjectInfo, row: SubmissionRow | None) -> str:

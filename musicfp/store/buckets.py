@@ -3,7 +3,7 @@
 What belongs here: bucket existence, CORS (browsers may PUT to signed URLs) and lifecycle. Not: objects.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -40,6 +40,28 @@ def missing_buckets(settings: Settings, *, client: "S3Client | None" = None) -> 
         return tuple(bucket for bucket in bucket_names(settings) if not _exists(client, bucket))
     except (ClientError, BotoCoreError) as error:
         raise StoreUnavailable(f"Tried to look at the buckets: {error}. Is the object store running?") from error
+
+
+def notified_share(settings: Settings, queue_arn: str, *, client: "S3Client") -> Literal["all", "some", "none"]:
+    """Say of how many new objects the submission bucket tells this queue.
+
+    "some" is also what goes through a topic or EventBridge, which cannot be followed from here. Raises StoreUnavailable
+    when the bucket's configuration cannot be read.
+    """
+    try:
+        configured = client.get_bucket_notification_configuration(Bucket=settings.submission_bucket)
+    except (ClientError, BotoCoreError) as error:
+        raise StoreUnavailable(
+            f"Tried to read what {settings.submission_bucket} notifies of: {error}. Does the store send notifications, "
+            "and may these credentials read their configuration (s3:GetBucketNotification)?"
+        ) from error
+    to_queue = [each for each in configured.get("QueueConfigurations", []) if each["QueueArn"] == queue_arn]
+    for each in to_queue:
+        rules = each.get("Filter", {}).get("Key", {}).get("FilterRules", [])
+        if "s3:ObjectCreated:*" in each["Events"] and not any(rule.get("Value") for rule in rules):
+            return "all"
+    others = configured.get("TopicConfigurations") or configured.get("EventBridgeConfiguration") is not None
+    return "some" if to_queue or others else "none"
 
 
 def bucket_names(settings: Settings) -> tuple[str, ...]:

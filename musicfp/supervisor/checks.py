@@ -17,7 +17,8 @@ from musicfp.catalog import index_upkeep, migrate, search_index
 from musicfp.catalog.engine import Database
 from musicfp.errors import MusicfpError
 from musicfp.settings import Settings
-from musicfp.store.buckets import missing_buckets
+from musicfp.store.buckets import missing_buckets, notified_share
+from musicfp.store.notifications import open_queue
 from musicfp.store.probe import make_probe_client, require_objects
 from musicfp.supervisor import dependency_checks
 from musicfp.supervisor.check import Check, broken, not_running, ok
@@ -42,6 +43,7 @@ def run_checks() -> list[Check]:
         check_disk,
         check_ports,
         check_store,
+        check_notifications,
         check_database,
         check_index,
         check_dagster,
@@ -99,6 +101,33 @@ def check_store(settings: Settings) -> Check:
             "object store", found, "`musicfp up` makes them; otherwise create them or correct MUSICFP_*_BUCKET."
         )
     return ok("object store", f"{where} answers; all buckets are there and keep objects")
+
+
+def check_notifications(settings: Settings) -> Check:
+    """Whether the queue of the bucket's notifications answers, is fed by the bucket, and has no dead letters."""
+    name = "notifications"
+    if settings.sqs_queue_url is None:
+        return ok(name, "no queue is set: the bucket is listed")
+    try:
+        queue = open_queue(settings, max_attempts=1)
+        status = queue.status()
+        if status.problem is not None:
+            return broken(
+                name, status.problem, "Correct MUSICFP_SQS_QUEUE_URL, the AWS_* variables or the permissions."
+            )
+        share = notified_share(settings, queue.arn(), client=make_probe_client(settings))
+    except MusicfpError as error:
+        return broken(name, str(error), "Correct MUSICFP_SQS_QUEUE_URL, the AWS_* variables or the permissions.")
+    found = f"{settings.sqs_queue_url} answers; {status.n_waiting} messages wait"
+    if share == "none":
+        said = f"{settings.submission_bucket} tells {settings.sqs_queue_url} nothing of new objects"
+        return broken(name, said, "Set the bucket's notifications as docs/operations.md says.")
+    if share == "some":
+        found += "; not all new objects are told of directly, so that some may be found by listing only"
+    if status.n_dead_letters:
+        fix = "Look at them in the dead letter queue, then purge it: a listing finds the files they are about, if any."
+        return broken(name, f"{found}; {status.n_dead_letters} dead letters", fix)
+    return ok(name, f"{found}; {'no dead letters' if status.has_dead_letter_queue else 'no dead letter queue'}")
 
 
 def check_database(settings: Settings) -> Check:

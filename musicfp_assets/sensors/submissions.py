@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
@@ -13,13 +13,22 @@ from musicfp.catalog import submissions
 from musicfp.catalog.engine import Database
 from musicfp.catalog.tables import SubmissionRow
 from musicfp.pipeline.context import StageContext
-from musicfp.pipeline.discovery import discover
+from musicfp.pipeline.discovery import Discovery, discover
 from musicfp.pipeline.uploads import expire_overdue_uploads
 from musicfp_assets.assets.ingest import SUBMISSION
 from musicfp_assets.metadata import seconds
 from musicfp_assets.partitions import SUBMISSIONS
 from musicfp_assets.resources import MusicfpResource
 from musicfp_assets.run_ranges import first_stretch, must_wait, range_request
+from musicfp_assets.sensors.notifications import (
+    RECONCILE_INTERVAL_S,
+    WATCH_INTERVAL_S,
+    Heard,
+    evaluation,
+    finding,
+    hear,
+    queue_status,
+)
 
 TICK_INTERVAL_S = 3
 # While uploads keep coming in, a run waits this long for more of them: starting one costs 2 CPU seconds.
@@ -30,6 +39,7 @@ GATHER_S = 8
 class Cursor:
     """Where the next listings start; when the whole bucket is to be listed, and since when uploads keep coming.
 
+    With a queue of notifications also when it is to be counted, and what was found wrong with it the last time.
     Times are seconds since 1970; 0 in `gathering_since` means that nothing new came at the last tick.
     """
 
@@ -37,6 +47,8 @@ class Cursor:
     complete_after: str = ""
     complete_due_at: float = 0.0
     gathering_since: float = 0.0
+    watch_due_at: float = 0.0
+    watched: str | None = None
 
     def is_gathering(self, now: float) -> bool:
         """Whether uploads came in just now and a run had better wait for the next tick."""
@@ -52,6 +64,8 @@ class Cursor:
                 str(stored.get("complete_after", "")),
                 float(stored.get("complete_due_at", 0.0)),
                 float(stored.get("gathering_since", 0.0)),
+                float(stored.get("watch_due_at", 0.0)),
+                stored.get("watched") if isinstance(stored.get("watched"), str) else None,
             )
         except (TypeError, ValueError, AttributeError):
             return cls()
@@ -65,11 +79,16 @@ def build_submission_sensor(ingest_job: UnresolvedAssetJobDefinition) -> dg.Sens
         job=ingest_job,
         minimum_interval_seconds=TICK_INTERVAL_S,
         default_status=dg.DefaultSensorStatus.RUNNING,
-        description="Finds uploads in the submission bucket, adds a partition for each, and ingests them in batches.",
+        description="Finds uploads in the submission bucket, by its notifications or by listing it, adds a partition "
+        "for each, and ingests them in batches.",
     )
     def submission_sensor(context: dg.SensorEvaluationContext, musicfp: MusicfpResource) -> dg.SensorResult:
         stage = musicfp.stage("")
-        cursor = _discover(stage, Cursor.parse(context.cursor))
+        heard = hear(musicfp, stage)
+        if heard and heard.is_news:
+            context.log.info(heard.summary)
+        cursor = _discover(stage, Cursor.parse(context.cursor), heard)
+        cursor, evaluations = _watch(context, musicfp, cursor, heard)
         requests: list[dg.RunRequest] = []
         new_keys: list[str] = []
         if not must_wait(context.instance, ingest_job.name):
@@ -84,32 +103,58 @@ def build_submission_sensor(ingest_job: UnresolvedAssetJobDefinition) -> dg.Sens
         return dg.SensorResult(
             run_requests=requests,
             dynamic_partitions_requests=[SUBMISSIONS.build_add_request(new_keys)] if new_keys else [],
-            asset_events=_arrivals(stage.database, new_keys),
+            asset_events=[*_arrivals(stage.database, new_keys), *evaluations],
             cursor=json.dumps(asdict(cursor)),
+            skip_reason=heard.summary if heard and not requests else None,
         )
 
     return submission_sensor
 
 
-def _discover(stage: StageContext, cursor: Cursor) -> Cursor:
+def _discover(stage: StageContext, cursor: Cursor, heard: Heard | None) -> Cursor:
+    """List what came after the last listing, now and then everything; with notifications heard, seldom everything."""
     now = time.time()
-    complete = now >= cursor.complete_due_at
-    found = discover(
-        stage.database,
-        stage.store,
-        stage.settings,
-        after=cursor.after,
-        complete=complete,
-        complete_after=cursor.complete_after,
-    )
-    if complete:
+    listens = heard is not None and heard.problem is None
+    # A complete pass that was too long goes on at its own pace.
+    complete = now >= cursor.complete_due_at + (RECONCILE_INTERVAL_S if listens and not cursor.complete_after else 0)
+    found = Discovery((), cursor.after)
+    if complete or not listens:
+        found = discover(
+            stage.database,
+            stage.store,
+            stage.settings,
+            after=cursor.after,
+            complete=complete,
+            complete_after=cursor.complete_after,
+        )
+    if complete or listens:
         expire_overdue_uploads(stage.database, stage.store, stage.settings)
-    return Cursor(
-        found.after,
-        found.complete_after if complete else cursor.complete_after,
-        now + found.complete_again_in_s if complete else cursor.complete_due_at,
-        (cursor.gathering_since or now) if found.submission_ids else 0.0,
+    is_new = bool(found.submission_ids or (heard and heard.submission_ids))
+    return replace(
+        cursor,
+        after=found.after,
+        complete_after=found.complete_after if complete else cursor.complete_after,
+        complete_due_at=now + found.complete_again_in_s if complete else cursor.complete_due_at,
+        gathering_since=(cursor.gathering_since or now) if is_new else 0.0,
     )
+
+
+def _watch(
+    context: dg.SensorEvaluationContext, musicfp: MusicfpResource, cursor: Cursor, heard: Heard | None
+) -> tuple[Cursor, list[dg.AssetCheckEvaluation]]:
+    """Count the queue's messages now and then; say what changed in the tick's log and as an outcome of the check.
+
+    Dagster keeps a file for each tick that logs anything, so one without news logs nothing.
+    """
+    now = time.time()
+    if heard is None or now < cursor.watch_due_at:
+        return cursor, []
+    status = queue_status(musicfp)
+    found = finding(status) or ""
+    changed = [evaluation(status)] if found != cursor.watched else []
+    if changed and found:
+        context.log.warning(found)
+    return replace(cursor, watch_due_at=now + WATCH_INTERVAL_S, watched=found), changed
 
 
 def _unknown(keys: Sequence[str], known: Sequence[str]) -> list[str]:

@@ -11,9 +11,13 @@ from musicfp.catalog import migrate
 from musicfp.catalog.engine import Database
 from musicfp.cli.doctor import doctor
 from musicfp.settings import Settings
+from musicfp.store.buckets import prepare_buckets
+from musicfp.store.objects import open_store
 from musicfp.supervisor import checks, dependency_checks
 from musicfp.supervisor.check import broken, not_running, ok
 from musicfp.supervisor.ports import pick_pairs
+from tests.support.notifying import TestQueue
+from tests.support.store import remove_buckets
 
 LISTING = """Encoders:
  V..... = Video
@@ -126,3 +130,31 @@ def test_a_wrong_setting_is_the_whole_answer(monkeypatch: pytest.MonkeyPatch) ->
     (outcome,) = checks.run_checks()
     assert outcome.state == "broken"
     assert "MUSICFP_API_PORT" in outcome.found
+
+
+def test_the_queue_of_notifications_is_checked_with_what_feeds_it(
+    notified_environment: dict[str, str], test_queue: TestQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.from_env(notified_environment)
+    prepare_buckets(settings)
+    store = open_store(settings)
+    outcome = checks.check_notifications(settings)
+    assert (outcome.state, "nothing of new objects" in outcome.found) == ("broken", True)
+    test_queue.notify_of(store, settings.submission_bucket, prefix="submissions/")
+    outcome = checks.check_notifications(settings)
+    assert (outcome.state, "not all new objects" in outcome.found) == ("ok", True)
+    test_queue.notify_of(store, settings.submission_bucket)
+    outcome = checks.check_notifications(settings)
+    assert (outcome.state, outcome.found.endswith("no dead letters")) == ("ok", True), outcome
+    test_queue.client.send_message(QueueUrl=test_queue.dead_letters_url, MessageBody="nonsense")
+    outcome = checks.check_notifications(settings)
+    assert (outcome.state, "1 dead letters" in outcome.found) == ("broken", True)
+    monkeypatch.setenv("AWS_ENDPOINT_URL_SQS", "http://127.0.0.1:9")
+    outcome = checks.check_notifications(settings)
+    assert (outcome.state, "127.0.0.1:9" in outcome.found) == ("broken", True)
+    remove_buckets(store, settings)
+    store.client.close()
+
+
+def test_without_a_queue_the_bucket_is_listed(tmp_path: Path) -> None:
+    assert checks.check_notifications(settings_of(tmp_path)).found == "no queue is set: the bucket is listed"
