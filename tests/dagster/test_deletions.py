@@ -218,7 +218,7 @@ def test_a_deletion_waits_for_whoever_may_know_the_track(orchestra: Orchestra) -
 def test_one_deletion_that_fails_does_not_keep_the_others(
     orchestra: Orchestra, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The run is red and names it; the next one finishes it. A store that is down ends the run, and nothing is lost."""
+    """The run is red and names it; the next one finishes it, also when that was interrupted."""
     bad, good = stored_track(orchestra, 1), stored_track(orchestra, 2)
     for track_id in (bad, good):
         asked(orchestra, track_id)
@@ -240,8 +240,7 @@ def test_one_deletion_that_fails_does_not_keep_the_others(
         assert [each.track_id for each in deletions.unfinished(session, limit=9)] == [bad]
     with monkeypatch.context() as patch:
         patch.setattr(ObjectStore, "delete", kill)
-        with pytest.raises(Killed):
-            run(orchestra)
+        assert not run(orchestra).success
     assert run(orchestra).success
     with orchestra.stage.database.read() as session:
         assert deletions.unfinished(session, limit=9) == []
