@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, delete, func, select, update
 
 from musicfp_assets.partitions import SUBMISSIONS, TRACKS
 
-_SETS = [name for each in (SUBMISSIONS, TRACKS) if (name := each.name)]
+_SETS = [str(each.name) for each in (SUBMISSIONS, TRACKS)]
 _EVENTS = SqlEventLogStorageTable.c
 
 
