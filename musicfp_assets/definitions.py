@@ -21,6 +21,7 @@ from musicfp_assets.assets.transcodes import build_transcodes
 from musicfp_assets.housekeeping import expiry_job, expiry_schedule
 from musicfp_assets.resources import MusicfpResource
 from musicfp_assets.sensors.derive import build_derive_sensor, build_retry_sensor
+from musicfp_assets.sensors.lost_events import build_lost_events_sensor
 from musicfp_assets.sensors.search_index import build_search_index_sensor
 from musicfp_assets.sensors.submissions import build_submission_sensor
 
@@ -57,6 +58,13 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
             derive_sensor("transcode_sensor", transcode_job, stage_versions=of_transcodes),
             derive_sensor("feature_sensor", feature_job, stage_versions=of_features),
             build_retry_sensor(),
+            build_lost_events_sensor(
+                [
+                    (ingest_job, list(INGEST_ASSET_VERSIONS)),
+                    (transcode_job, list(of_transcodes)),
+                    (feature_job, list(of_features)),
+                ]
+            ),
             build_search_index_sensor(search_index_job),
         ],
         schedules=[expiry_schedule, recognition_quality_schedule],

@@ -152,7 +152,7 @@ def _make(context: StageContext, pending: AskedTrack, directory: Path) -> Transc
     sound, downmix = _heard(_samples(made.pcm_path, n_channels=SOURCE_CHANNELS))
     checked = verify_transcodes(made.outputs, out_dir=directory, channel=_CHANNELS[downmix])
     rows = _rows(track, pending.versions, made, checked, error_rates=_check(made, checked, sound))
-    band = band_fingerprint(sound) if BAND_FINGERPRINT in pending.versions else None
+    band = band_fingerprint(sound) if _lacks_band(context, pending) else None
     _store_files(context, made.outputs, rows)
     # A fingerprint changes the index of terms, which is exclusive.
     transaction = context.database.write if band is None else context.database.exclusive
@@ -165,7 +165,7 @@ def _make(context: StageContext, pending: AskedTrack, directory: Path) -> Transc
         derivations.mark_done(session, track.id, pending.versions)
         lineage.record(session, context.provenance, track.id, pending.versions.items())
     with context.database.read() as session:
-        pairs = _stored_pairs(session, [track.id] if band is not None else [])
+        pairs = _stored_pairs(session, [track.id] if BAND_FINGERPRINT in pending.versions else [])
     return TranscodeOutcome(
         track,
         pending.versions,
@@ -174,6 +174,15 @@ def _make(context: StageContext, pending: AskedTrack, directory: Path) -> Transc
         fingerprints=pairs.get(track.id),
         cpu_s=made.cpu_s + checked.cpu_s,
     )
+
+
+def _lacks_band(context: StageContext, pending: AskedTrack) -> bool:
+    """Whether the second fingerprint is to be made: most tracks were stored with theirs, from the same sound."""
+    version = pending.versions.get(BAND_FINGERPRINT)
+    if version is None or pending.recompute:
+        return version is not None
+    with context.database.read() as session:
+        return not fingerprints.is_stored(session, pending.track.id, kind=FingerprintKind.BAND, version=version)
 
 
 def _heard(stereo: Samples) -> tuple[Samples, Downmix]:
