@@ -76,6 +76,25 @@ def test_what_a_killed_ingest_run_decided_is_recorded(
     assert not _tick(orchestra).run_requests
 
 
+def test_a_rejected_file_of_a_killed_run_is_not_red_for_ever(
+    orchestra: Orchestra, songs: SongFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Killed before it was looked at, rejected by the next run: then the killed run has nothing to tell."""
+    keys = upload_and_discover(orchestra.stage, songs.file("text.mp3", b"no music " * 100))
+    orchestra.instance.add_dynamic_partitions(SUBMISSIONS.name or "", keys)
+    with monkeypatch.context() as patched:
+        patched.setattr(ingest_assets, "ingest_batch", kill)
+        _killed_run(orchestra, INGEST_JOB, keys)
+    waiting = _tick(orchestra)
+    assert not waiting.run_requests
+    assert orchestra.statuses("fingerprint", SUBMISSIONS) == dict.fromkeys(keys, "FAILED")  # Dagster keeps that in mind
+    assert orchestra.run(INGEST_JOB, keys).success
+    assert orchestra.statuses("fingerprint", SUBMISSIONS) == dict.fromkeys(keys, "FAILED")
+    assert not _tick(orchestra, waiting.cursor).run_requests
+    assert orchestra.statuses("fingerprint", SUBMISSIONS) == {}
+    assert orchestra.statuses(DEDUPE_VERDICT, SUBMISSIONS) == dict.fromkeys(keys, "MATERIALIZED")
+
+
 # Who is killed leaves its scratch files where they are.
 @pytest.mark.filterwarnings("ignore:.*TemporaryDirectory:pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.filterwarnings("ignore:Implicitly cleaning up:ResourceWarning")
