@@ -5,6 +5,7 @@ Exit status 1 if an invariant does not hold.
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -125,6 +126,7 @@ def say(message: str) -> None:
 def main(argv: Sequence[str]) -> int:
     """Run as asked, print the tables, and return the exit status."""
     options = _options(argv)
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is stopped, also in the background
     folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=options.folder))
     more = {"MUSICFP_TRANSCODE_PROFILES": PROFILES, "MUSICFP_REVIEW_RELATED": "1", "MUSICFP_WORKERS": "2"}
     with running_product(folder / "home", database=options.database, **more) as product:

@@ -1,7 +1,7 @@
 """Copies of one recording, and deciding some of them in a process of its own, as one of several run workers.
 
-`python -m tests.chaos.copies ID...` decides these submissions in the environment's musicfp and prints JSON: how long the
-exclusive lock was held each time, in seconds and in CPU seconds.
+`python -m tests.chaos.copies ID...` decides these submissions in the environment's musicfp and prints JSON: how
+long the exclusive lock was held each time, in seconds and in CPU seconds.
 """
 
 import json

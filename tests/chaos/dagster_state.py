@@ -20,7 +20,7 @@ _UNFINISHED = {"QUEUED", "NOT_STARTED", "STARTING", "STARTED", "CANCELING"}
 
 @dataclass(frozen=True)
 class DagsterState:
-    """Runs by job and status, keys of the partition sets, and the state of each partition of each asset that has one."""
+    """Runs by job and status, keys of the partition sets, and by asset the state of each partition that has one."""
 
     runs: tuple[tuple[str, str], ...]
     keys: Mapping[str, tuple[str, ...]]

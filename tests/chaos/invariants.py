@@ -20,6 +20,7 @@ from tests.chaos.workload import Sent
 
 Row = Mapping[str, Any]
 _FINAL = {"ACCEPTED", "DUPLICATE", "NEEDS_REVIEW", "REJECTED", "FAILED", "EXPIRED"}
+_HAS_VERDICT = {"ACCEPTED", "DUPLICATE", "NEEDS_REVIEW"}
 _KEPT = {"NEEDS_REVIEW", "REJECTED", "FAILED"}
 # Beside the runs that the work itself takes, a kill may cost so many.
 _RUNS_PER_KILL = 4
@@ -79,9 +80,11 @@ def check(
     buckets: Mapping[str, str],
     state: DagsterState,
     sent: Sequence[Sent],
-    **of: int,
+    *,
+    n_kills: int,
+    n_strangers: int,
 ) -> Findings:
-    """Hold everything against everything. `buckets` by use; `of` are `n_kills` so far and `n_strangers` (processes)."""
+    """Hold everything against everything. `buckets` by use; strangers are processes that should have ended."""
     rows = read_rows(database)
     orphans: list[str] = []
     violations = [
@@ -90,11 +93,11 @@ def check(
         *_everything_is_derived(rows),
         *_objects_are_there(rows, store, buckets, orphans),
         *_dagster_agrees(rows, state),
-        *_runs_are_bounded(rows, state, n_kills=of["n_kills"]),
+        *_runs_are_bounded(rows, state, n_kills=n_kills),
         *_index_agrees(database),
     ]
-    if of["n_strangers"]:
-        violations.append(f"processes: {of['n_strangers']} are left that nobody needs")
+    if n_strangers:
+        violations.append(f"processes: {n_strangers} are left that nobody needs")
     n_checked = {
         "uploads sent": len(sent),
         "submissions": len(rows.submissions),
@@ -108,9 +111,7 @@ def check(
 
 
 def _every_upload_ended(rows: Rows, sent: Sequence[Sent]) -> Iterator[str]:
-    by_key = {row["object_key"]: row for row in rows.submissions.values()}
-    for each in sent:
-        row = rows.submissions.get(each.submission_id or "") or by_key.get(each.key)
+    for each, row in _submissions_of(rows, sent):
         if row is None:
             yield f"upload: {each} has no submission"
         elif each.recording is not None and row["status"] not in {"ACCEPTED", "DUPLICATE"}:
@@ -118,26 +119,35 @@ def _every_upload_ended(rows: Rows, sent: Sequence[Sent]) -> Iterator[str]:
         elif each.recording is None and row["status"] not in {"REJECTED", "FAILED", "EXPIRED"}:
             yield f"upload: {each} is no music and ended as {row['status']}"
     for submission_id, row in rows.submissions.items():
-        status, verdict = row["status"], rows.verdicts.get(submission_id)
-        if status not in _FINAL:
-            yield f"submission {submission_id}: still {status}"
-        elif (status in {"REJECTED", "FAILED"}) is not (submission_id in rows.n_problems):
-            yield f"submission {submission_id}: {status} with {rows.n_problems.get(submission_id, 0)} problems"
-        elif status in {"ACCEPTED", "DUPLICATE", "NEEDS_REVIEW"} and (verdict is None or not verdict["reason"]):
-            yield f"submission {submission_id}: {status} without a verdict that says why"
-        elif verdict is not None and status in _FINAL - {"EXPIRED"} and verdict["outcome"] != status:
-            yield f"submission {submission_id}: {status}, but its verdict says {verdict['outcome']}"
-        elif status == "DUPLICATE" and verdict is not None and verdict["matched_track_id"] not in rows.tracks:
-            yield f"submission {submission_id}: DUPLICATE of nothing"
-        if (status == "ACCEPTED") is not (submission_id in rows.tracks):
-            yield f"submission {submission_id}: {status}, and a track is {'' if status != 'ACCEPTED' else 'not '}there"
+        problem = _problem_of(rows, submission_id, row)
+        if problem:
+            yield f"submission {submission_id}: {row['status']} {problem}"
+
+
+def _submissions_of(rows: Rows, sent: Sequence[Sent]) -> Iterator[tuple[Sent, Row | None]]:
+    by_key = {row["object_key"]: row for row in rows.submissions.values()}
+    for each in sent:
+        yield each, rows.submissions.get(each.submission_id or "") or by_key.get(each.key)
+
+
+def _problem_of(rows: Rows, submission_id: str, row: Row) -> str:
+    """Return what is wrong with a submission in itself, nothing if it is right."""
+    status, verdict = row["status"], rows.verdicts.get(submission_id)
+    has_verdict = status in _HAS_VERDICT
+    wrongs = {
+        "still": status not in _FINAL,
+        "without a problem, or with one": (status in {"REJECTED", "FAILED"}) is not (submission_id in rows.n_problems),
+        "without a verdict that says why": has_verdict and (verdict is None or not verdict["reason"]),
+        "with another verdict": has_verdict and verdict is not None and verdict["outcome"] != status,
+        "of nothing": status == "DUPLICATE" and (verdict or {}).get("matched_track_id") not in rows.tracks,
+        "and a track does not fit": (status == "ACCEPTED") is not (submission_id in rows.tracks),
+    }
+    return ", ".join(wrong for wrong, is_so in wrongs.items() if is_so)
 
 
 def _one_track_per_recording(rows: Rows, sent: Sequence[Sent]) -> Iterator[str]:
-    by_key = {row["object_key"]: row for row in rows.submissions.values()}
     copies: dict[int, list[Row]] = defaultdict(list)
-    for each in sent:
-        row = rows.submissions.get(each.submission_id or "") or by_key.get(each.key)
+    for each, row in _submissions_of(rows, sent):
         if each.recording is not None and row is not None:
             copies[each.recording].append(row)
     for recording, found in copies.items():

@@ -34,6 +34,8 @@ _TIME_PASSES = (
     "UPDATE derivation SET next_attempt_at = :now WHERE status = 'FAILED' AND next_attempt_at > :now",
 )
 
+_COUNTS = tuple(f"SELECT status, count(*) AS n FROM {each} GROUP BY status" for each in ("submission", "derivation"))  # noqa: S608
+
 
 class NoRest(Exception):
     """The product did not come to rest within its time."""
@@ -168,10 +170,6 @@ def _times(database: Database) -> dict[str, datetime | str]:
 def _still(product: Product) -> str:
     database = Database(product.settings.database_url)
     with database.engine.connect() as connection:
-        found = [
-            f"{row.n} {row.status}"
-            for table in ("submission", "derivation")
-            for row in connection.execute(text(f"SELECT status, count(*) AS n FROM {table} GROUP BY status"))
-        ]
+        found = [f"{row.n} {row.status}" for query in _COUNTS for row in connection.execute(text(query))]
     database.close()
     return f"{', '.join(found)}; runs {_read(product).runs[:8]}"

@@ -177,14 +177,14 @@ class Workload:
     def _until_done(self, act: Callable[[], Answer]) -> Answer:
         deadline = time.monotonic() + _PATIENCE_S
         while True:
+            problem: object = "no answer"
             try:
-                answer = act()
-                if answer:
+                if answer := act():
                     return answer
-                raise RuntimeError(f"The answer was {answer!r}.")
-            except Exception as error:
-                if time.monotonic() > deadline:
-                    raise RuntimeError(f"A client gave up after {_PATIENCE_S:.0f} s: {error}") from error
+            except Exception as error:  # whatever it is, a client of this kind tries again
+                problem = error
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"A client gave up after {_PATIENCE_S:.0f} s: {problem}")
             time.sleep(_PAUSE_S)
 
 

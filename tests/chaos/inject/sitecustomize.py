@@ -1,4 +1,4 @@
-"""Dies at failpoints. Imported by every Python process of a product under test, whose PYTHONPATH begins with this folder.
+"""Dies at failpoints. Every Python process of a product under test imports it: PYTHONPATH begins with this folder.
 
 The product has no code for it: functions that failpoints name are wrapped when their module is imported. A wrapper asks
 for a file `armed/<failpoint>`; the one process that can rename it to `hit/<failpoint>` sends itself SIGKILL, before or
