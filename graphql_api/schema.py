@@ -8,7 +8,7 @@ from strawberry.tools import create_type
 from strawberry.types import ExecutionContext
 
 from graphql_api.limits import DOCUMENT_LIMITS
-from graphql_api.mutations import reviews, uploads
+from graphql_api.mutations import retries, reviews, uploads
 from graphql_api.observability import OperationTimer
 from graphql_api.queries import features, search, submissions, tracks
 from graphql_api.types.outcomes import InvalidFingerprintHandler, InvalidRequestHandler
@@ -27,8 +27,14 @@ Query: Any = create_type(
 )
 Mutation: Any = create_type(
     "Mutation",
-    [uploads.request_upload, uploads.complete_upload, reviews.review_submission, reviews.retry_submission],
-    description="Uploading, and deciding about submissions.",
+    [
+        uploads.request_upload,
+        uploads.complete_upload,
+        reviews.review_submission,
+        reviews.retry_submission,
+        retries.retry_derivations,
+    ],
+    description="Uploading, deciding about submissions, and trying again.",
 )
 
 

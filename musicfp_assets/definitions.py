@@ -17,6 +17,7 @@ from musicfp_assets.assets.recognition_quality import (
     recognition_quality_schedule,
 )
 from musicfp_assets.assets.search_index import SEARCH_INDEX, search_index, search_index_answers
+from musicfp_assets.assets.standing_checks import nothing_left_failed, standing_checks_job, standing_checks_schedule
 from musicfp_assets.assets.transcodes import build_transcodes
 from musicfp_assets.housekeeping import expiry_job, expiry_schedule
 from musicfp_assets.resources import MusicfpResource
@@ -36,7 +37,7 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
     of_transcodes, of_features = transcode_versions(settings), feature_versions(registry)
     all_versions = {**of_transcodes, **of_features}
     ingest_job = _job(INGEST_JOB, list(INGEST_ASSET_VERSIONS), "Decide a batch of submissions.")
-    transcode_job = _job(TRANSCODE_JOB, list(of_transcodes), "Transcode a batch of tracks.")
+    transcode_job = _job(TRANSCODE_JOB, list(of_transcodes), "Transcode a batch of tracks.", with_checks=False)
     feature_job = _job(FEATURE_JOB, list(of_features), "Analyse a batch of tracks.")
     search_index_job = _job(SEARCH_INDEX_JOB, [SEARCH_INDEX], "Build the search accelerator.")
     derive_sensor = partial(
@@ -51,8 +52,16 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
             search_index,
             recognition_quality,
         ],
-        asset_checks=[search_index_answers],
-        jobs=[ingest_job, transcode_job, feature_job, search_index_job, recognition_quality_job, expiry_job],
+        asset_checks=[search_index_answers, nothing_left_failed],
+        jobs=[
+            ingest_job,
+            transcode_job,
+            feature_job,
+            search_index_job,
+            recognition_quality_job,
+            standing_checks_job,
+            expiry_job,
+        ],
         sensors=[
             build_submission_sensor(ingest_job),
             derive_sensor("transcode_sensor", transcode_job, stage_versions=of_transcodes),
@@ -67,15 +76,19 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
             ),
             build_search_index_sensor(search_index_job),
         ],
-        schedules=[expiry_schedule, recognition_quality_schedule],
+        schedules=[expiry_schedule, recognition_quality_schedule, standing_checks_schedule],
         resources={"musicfp": MusicfpResource()},
         executor=dg.in_process_executor,  # a stage brings its own processes; one per step would only cost start-up time
     )
 
 
-def _job(name: str, assets: list[str], description: str) -> UnresolvedAssetJobDefinition:
+def _job(name: str, assets: list[str], description: str, *, with_checks: bool = True) -> UnresolvedAssetJobDefinition:
+    selection: dg.AssetSelection = dg.AssetSelection.assets(*assets)
     return dg.define_asset_job(
-        name, selection=dg.AssetSelection.assets(*assets), description=description, executor_def=dg.in_process_executor
+        name,
+        selection=selection if with_checks else selection.without_checks(),
+        description=description,
+        executor_def=dg.in_process_executor,
     )
 
 
