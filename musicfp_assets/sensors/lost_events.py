@@ -8,9 +8,10 @@ What belongs here: finding such runs. What does not: what a run records of what 
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from functools import cache, partial
 
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
@@ -78,9 +79,13 @@ def build_lost_events_sensor(
         instance, database = context.instance, musicfp.database()
         cursor = _noticed(instance, Cursor.parse(context.cursor), set(assets_of))
         left, requests = [], []
+        keys_of = cache(partial(_all_keys, instance))  # read once in a tick: there may be 100,000
         for run in instance.get_runs(dg.RunsFilter(run_ids=list(cursor.run_ids))) if cursor.run_ids else []:
-            what = _range_of(instance, run, assets_of[run.job_name])
-            if requests or must_wait(instance, run.job_name) or _is_unfinished(database, what):
+            if requests or must_wait(instance, run.job_name):
+                left.append(run.run_id)
+                continue
+            what = _range_of(run, assets_of[run.job_name], keys_of)
+            if _is_unfinished(database, what):
                 left.append(run.run_id)
             else:
                 requests += _requests(instance, database, run.job_name, what)
@@ -112,13 +117,17 @@ def _same(run: dg.DagsterRun) -> tuple[object, ...]:
     return (run.job_name, run.asset_selection, *ends)
 
 
-def _range_of(instance: dg.DagsterInstance, run: dg.DagsterRun, assets: Sequence[str]) -> _Range:
+def _range_of(run: dg.DagsterRun, assets: Sequence[str], keys_of: Callable[[str], Sequence[str]]) -> _Range:
     """Return what a run was about, without partitions if its range is not there any more."""
     partitions = SUBMISSIONS if set(assets) <= set(INGEST_ASSET_VERSIONS) else TRACKS
-    ordered = list(partitions.get_partition_keys(dynamic_partitions_store=instance))
+    ordered = keys_of(partitions.name or "")
     first, last = (run.tags.get(tag, "") for tag in (ASSET_PARTITION_RANGE_START_TAG, ASSET_PARTITION_RANGE_END_TAG))
     keys = ordered[ordered.index(first) : ordered.index(last) + 1] if {first, last} <= set(ordered) else []
     return _Range(keys, sorted(run.asset_selection or map(dg.AssetKey, assets)), partitions)
+
+
+def _all_keys(instance: dg.DagsterInstance, partitions_name: str) -> Sequence[str]:
+    return instance.get_dynamic_partitions(partitions_name)
 
 
 def _is_unfinished(database: Database, what: _Range) -> bool:

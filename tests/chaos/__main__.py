@@ -126,7 +126,6 @@ def say(message: str) -> None:
 def main(argv: Sequence[str]) -> int:
     """Run as asked, print the tables, and return the exit status."""
     options = _options(argv)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # what was started is stopped, also in the background
     folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=options.folder))
     more = {"MUSICFP_TRANSCODE_PROFILES": PROFILES, "MUSICFP_REVIEW_RELATED": "1", "MUSICFP_WORKERS": "2"}
     with running_product(folder / "home", database=options.database, **more) as product:
@@ -176,4 +175,6 @@ def _report(chaos: Chaos) -> int:
 
 
 if __name__ == "__main__":
+    for number in (signal.SIGINT, signal.SIGTERM):  # what was started is stopped, also when it runs in the background
+        signal.signal(number, signal.default_int_handler)
     sys.exit(main(sys.argv[1:]))
