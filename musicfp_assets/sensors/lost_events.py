@@ -78,7 +78,8 @@ def build_lost_events_sensor(
     def lost_events_sensor(context: dg.SensorEvaluationContext, musicfp: MusicfpResource) -> dg.SensorResult:
         instance, database = context.instance, musicfp.database()
         cursor = _noticed(instance, Cursor.parse(context.cursor), set(assets_of))
-        left, requests = [], []
+        left: list[str] = []
+        requests: list[dg.RunRequest] = []
         keys_of = cache(partial(_all_keys, instance))  # read once in a tick: there may be 100,000
         for run in instance.get_runs(dg.RunsFilter(run_ids=list(cursor.run_ids))) if cursor.run_ids else []:
             if requests or must_wait(instance, run.job_name):

@@ -11,6 +11,7 @@ from pathlib import Path
 
 PIPELINE = "musicfp.pipeline"
 _INSTANCE = "dagster._core.instance.instance"
+_DEFAULT_LAUNCHER = "dagster._core.launcher.default_run_launcher"
 _LAUNCHER = "dagster._core.instance.methods.run_launcher_methods"
 
 
@@ -49,7 +50,7 @@ FAILPOINTS = (
     Failpoint("tick.partition-added", _INSTANCE, "DagsterInstance.add_dynamic_partitions", "after", role="daemon"),
     Failpoint("tick.run-created", _LAUNCHER, "RunLauncherMethods.submit_run", "before", role="daemon"),
     Failpoint("tick.run-queued", _LAUNCHER, "RunLauncherMethods.submit_run", "after", role="daemon"),
-    Failpoint("tick.run-dequeued", _LAUNCHER, "RunLauncherMethods.launch_run", "after", role="daemon"),
+    Failpoint("tick.run-dequeued", _DEFAULT_LAUNCHER, "DefaultRunLauncher.launch_run", "after", role="daemon"),
     Failpoint("ingest.begun", f"{PIPELINE}.ingest", "_examine", "before"),
     Failpoint("ingest.downloaded", f"{PIPELINE}.inspection", "InspectionPool.inspect", "before"),
     Failpoint("ingest.inspecting", f"{PIPELINE}.inspection", "inspect_file", "before"),
