@@ -8,7 +8,7 @@ from strawberry.tools import create_type
 from strawberry.types import ExecutionContext
 
 from graphql_api.limits import DOCUMENT_LIMITS
-from graphql_api.mutations import deletions, reviews, uploads
+from graphql_api.mutations import deletions, retries, reviews, uploads
 from graphql_api.observability import OperationTimer
 from graphql_api.queries import features, search, submissions, tracks
 from graphql_api.types.outcomes import InvalidFingerprintHandler, InvalidRequestHandler
@@ -33,9 +33,10 @@ Mutation: Any = create_type(
         uploads.complete_upload,
         reviews.review_submission,
         reviews.retry_submission,
+        retries.retry_derivations,
         deletions.delete_track,
     ],
-    description="Uploading, deciding about submissions, and deleting tracks.",
+    description="Uploading, deciding about submissions, trying again, and deleting tracks.",
 )
 
 

@@ -17,12 +17,14 @@ from musicfp_assets.assets.recognition_quality import (
     recognition_quality_schedule,
 )
 from musicfp_assets.assets.search_index import SEARCH_INDEX, search_index, search_index_answers
+from musicfp_assets.assets.standing_checks import nothing_left_failed, standing_checks_job, standing_checks_schedule
 from musicfp_assets.assets.transcodes import build_transcodes
 from musicfp_assets.deletions import deletion_job, deletion_sensor
 from musicfp_assets.housekeeping import expiry_job, expiry_schedule
 from musicfp_assets.reconciling import reconcile_job, reconcile_schedule
 from musicfp_assets.resources import MusicfpResource
 from musicfp_assets.sensors.derive import build_derive_sensor, build_retry_sensor
+from musicfp_assets.sensors.lost_events import build_lost_events_sensor
 from musicfp_assets.sensors.notifications import notifications_delivered
 from musicfp_assets.sensors.search_index import build_search_index_sensor
 from musicfp_assets.sensors.submissions import build_submission_sensor
@@ -38,7 +40,7 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
     of_transcodes, of_features = transcode_versions(settings), feature_versions(registry)
     all_versions = {**of_transcodes, **of_features}
     ingest_job = _job(INGEST_JOB, list(INGEST_ASSET_VERSIONS), "Decide a batch of submissions.")
-    transcode_job = _job(TRANSCODE_JOB, list(of_transcodes), "Transcode a batch of tracks.")
+    transcode_job = _job(TRANSCODE_JOB, list(of_transcodes), "Transcode a batch of tracks.", with_checks=False)
     feature_job = _job(FEATURE_JOB, list(of_features), "Analyse a batch of tracks.")
     search_index_job = _job(SEARCH_INDEX_JOB, [SEARCH_INDEX], "Build the search accelerator.")
     derive_sensor = partial(
@@ -53,13 +55,18 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
             search_index,
             recognition_quality,
         ],
-        asset_checks=[search_index_answers, *([notifications_delivered] if settings.sqs_queue_url else [])],
+        asset_checks=[
+            search_index_answers,
+            nothing_left_failed,
+            *([notifications_delivered] if settings.sqs_queue_url else []),
+        ],
         jobs=[
             ingest_job,
             transcode_job,
             feature_job,
             search_index_job,
             recognition_quality_job,
+            standing_checks_job,
             expiry_job,
             deletion_job,
             reconcile_job,
@@ -69,18 +76,29 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
             derive_sensor("transcode_sensor", transcode_job, stage_versions=of_transcodes),
             derive_sensor("feature_sensor", feature_job, stage_versions=of_features),
             build_retry_sensor(),
+            build_lost_events_sensor(
+                [
+                    (ingest_job, list(INGEST_ASSET_VERSIONS)),
+                    (transcode_job, list(of_transcodes)),
+                    (feature_job, list(of_features)),
+                ]
+            ),
             build_search_index_sensor(search_index_job),
             deletion_sensor,
         ],
-        schedules=[expiry_schedule, recognition_quality_schedule, reconcile_schedule],
+        schedules=[expiry_schedule, recognition_quality_schedule, reconcile_schedule, standing_checks_schedule],
         resources={"musicfp": MusicfpResource()},
         executor=dg.in_process_executor,  # a stage brings its own processes; one per step would only cost start-up time
     )
 
 
-def _job(name: str, assets: list[str], description: str) -> UnresolvedAssetJobDefinition:
+def _job(name: str, assets: list[str], description: str, *, with_checks: bool = True) -> UnresolvedAssetJobDefinition:
+    selection: dg.AssetSelection = dg.AssetSelection.assets(*assets)
     return dg.define_asset_job(
-        name, selection=dg.AssetSelection.assets(*assets), description=description, executor_def=dg.in_process_executor
+        name,
+        selection=selection if with_checks else selection.without_checks(),
+        description=description,
+        executor_def=dg.in_process_executor,
     )
 
 

@@ -7,7 +7,7 @@ import strawberry
 from graphql_api.context import Info
 from graphql_api.types.deletions import TrackDeletion
 from graphql_api.types.submissions import Submission
-from graphql_api.types.tracks import Match
+from graphql_api.types.tracks import Match, Track
 from graphql_api.types.uploads import UploadTicket
 from musicfp import errors
 
@@ -38,6 +38,14 @@ class SearchMatches:
     took_ms: float = strawberry.field(description="Time of the search in milliseconds.")
 
 
+@strawberry.type(description="What failed of a track and is made again.")
+class RetriedDerivations:
+    """Typed form of musicfp.pipeline.retries.RetriedDerivations."""
+
+    track: Track = strawberry.field(description="The track.")
+    assets: list[str] = strawberry.field(description="Assets that are in the queue again; empty if none had failed.")
+
+
 RequestUploadResult = Annotated[
     UploadTicket | InvalidRequest,
     strawberry.union("RequestUploadResult", description="A ticket, or why there is none."),
@@ -57,6 +65,10 @@ RetrySubmissionResult = Annotated[
 DeleteTrackResult = Annotated[
     TrackDeletion | InvalidRequest,
     strawberry.union("DeleteTrackResult", description="The deletion, or why there is none."),
+]
+RetryDerivationsResult = Annotated[
+    RetriedDerivations | InvalidRequest,
+    strawberry.union("RetryDerivationsResult", description="What is made again, or why nothing is."),
 ]
 SearchByFingerprintResult = Annotated[
     SearchMatches | InvalidFingerprint,

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import delete, func, or_, update
+from sqlalchemy import case, delete, func, or_, update
 from sqlmodel import Session, col, select
 
 from musicfp.catalog.engine import utc_now
@@ -138,16 +138,37 @@ def counts_by_status(session: Session, asset: str) -> dict[str, int]:
     return dict(rows.all())
 
 
-def failures(session: Session, *, limit: int) -> list[DerivationRow]:
-    """Return what is failed now, oldest first."""
-    return list(
-        session.exec(
-            select(DerivationRow)
-            .where(DerivationRow.status == "FAILED")
-            .order_by(col(DerivationRow.updated_at))
-            .limit(limit)
-        ).all()
+def requeue_failed(session: Session, track_id: str) -> list[str]:
+    """Put all failures of a track back into the queue, also those that were given up; return the assets."""
+    rows = session.exec(
+        select(DerivationRow)
+        .where(DerivationRow.track_id == track_id, DerivationRow.status == "FAILED")
+        .order_by(DerivationRow.asset)
+    ).all()
+    for row in rows:
+        row.status, row.attempts, row.next_attempt_at, row.updated_at = "PENDING", 0, None, utc_now()
+        session.add(row)
+    return [row.asset for row in rows]
+
+
+def failures(session: Session, *, limit: int, given_up: bool = False) -> list[DerivationRow]:
+    """Return what is failed now, oldest first; with `given_up` only what is not tried again by itself."""
+    query = select(DerivationRow).where(DerivationRow.status == "FAILED")
+    if given_up:
+        query = query.where(col(DerivationRow.next_attempt_at).is_(None))
+    return list(session.exec(query.order_by(col(DerivationRow.updated_at)).limit(limit)).all())
+
+
+def failure_counts(session: Session) -> dict[str, tuple[int, int]]:
+    """Return by asset how many tracks it failed for: given up, and to be tried again."""
+    given_up = func.sum(case((col(DerivationRow.next_attempt_at).is_(None), 1), else_=0))
+    rows = session.exec(
+        select(DerivationRow.asset, func.count(), given_up)
+        .where(DerivationRow.status == "FAILED")
+        .group_by(DerivationRow.asset)
+        .order_by(DerivationRow.asset)
     )
+    return {asset: (int(n_given_up), n - int(n_given_up)) for asset, n, n_given_up in rows}
 
 
 def _queue_for_all_tracks(session: Session, asset: str, version: str) -> None:

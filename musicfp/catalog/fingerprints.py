@@ -6,7 +6,7 @@ What belongs here: replacing one kind of fingerprint of one track. What does not
 
 import numpy as np
 from numpy.typing import NDArray
-from sqlmodel import Session
+from sqlmodel import Session, select
 
 from musicfp.catalog import revisions, terms
 from musicfp.catalog.tables import FingerprintRow, TrackRow
@@ -41,6 +41,12 @@ def store(
     )
     terms.add(session, track.ordinal, fingerprint.sub_fingerprints, kind=kind)
     return row
+
+
+def is_stored(session: Session, track_id: str, *, kind: FingerprintKind, version: str) -> bool:
+    """Whether a track has this kind of fingerprint, made by this version of the code."""
+    query = select(FingerprintRow.version).where(FingerprintRow.track_id == track_id, FingerprintRow.kind == kind.value)
+    return session.exec(query).first() == version
 
 
 def _items(row: FingerprintRow) -> NDArray[np.uint32]:

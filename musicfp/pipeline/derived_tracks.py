@@ -20,13 +20,17 @@ _MIN_FREE_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class AskedTrack:
-    """A track with its tags and the assets that this run has to make, with their versions; `done` were made before."""
+    """A track with its tags and the assets that this run has to make, with their versions; `done` were made before.
+
+    `recompute`: also what the track was stored with is to be made again.
+    """
 
     track: TrackRow
     tags: tuple[tuple[str, str], ...]
     versions: Mapping[str, str]
     done: Mapping[str, str]
     attempts: Mapping[str, int]
+    recompute: bool = False
 
 
 def load_asked(
@@ -122,4 +126,5 @@ def _asked(
         versions={asset: version for asset, version in versions.items() if asset not in done},
         done=done,
         attempts={asset: row.attempts for asset, row in states.items() if row is not None},
+        recompute=recompute,
     )

@@ -158,13 +158,13 @@ def _make(context: StageContext, pending: AskedTrack, directory: Path) -> Transc
     sound, downmix = _heard(_samples(made.pcm_path, n_channels=SOURCE_CHANNELS))
     checked = verify_transcodes(made.outputs, out_dir=directory, channel=_CHANNELS[downmix])
     rows = _rows(track, pending.versions, made, checked, error_rates=_check(made, checked, sound))
-    band = band_fingerprint(sound) if BAND_FINGERPRINT in pending.versions else None
+    band = band_fingerprint(sound) if _lacks_band(context, pending) else None
     if not until_stored(lambda: _store(context, pending, made.outputs, rows, band)):
         for row in rows.values():
             context.store.delete(context.settings.transcode_bucket, row.object_key)
         return None
     with context.database.read() as session:
-        pairs = _stored_pairs(session, [track.id] if band is not None else [])
+        pairs = _stored_pairs(session, [track.id] if BAND_FINGERPRINT in pending.versions else [])
     return TranscodeOutcome(
         track,
         pending.versions,
@@ -201,6 +201,15 @@ def _store(
         derivations.mark_done(session, track.id, pending.versions)
         lineage.record(session, context.provenance, track.id, pending.versions.items())
     return True
+
+
+def _lacks_band(context: StageContext, pending: AskedTrack) -> bool:
+    """Whether the second fingerprint is to be made: most tracks were stored with theirs, from the same sound."""
+    version = pending.versions.get(BAND_FINGERPRINT)
+    if version is None or pending.recompute:
+        return version is not None
+    with context.database.read() as session:
+        return not fingerprints.is_stored(session, pending.track.id, kind=FingerprintKind.BAND, version=version)
 
 
 def _heard(stereo: Samples) -> tuple[Samples, Downmix]:

@@ -9,6 +9,7 @@ import contextlib
 import os
 import secrets
 import shlex
+import shutil
 import signal
 import sys
 import time
@@ -139,6 +140,8 @@ class _Stack:
         preparations = [self._prepare_catalogue()]
         users: list[ChildSpec] = []
         if plan.has("dagster"):
+            # Of runs that were killed. None runs now: their group has ended, and the home is locked.
+            shutil.rmtree(settings.scratch_path, ignore_errors=True)
             preparations.append(self._start_code_server())  # loading the code needs neither our tables nor buckets
             users += [webserver_spec(settings, environment), daemon_spec(settings, environment)]
         if plan.has("api"):

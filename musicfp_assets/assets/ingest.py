@@ -86,13 +86,19 @@ _SPECS = [
 def ingest(context: dg.AssetExecutionContext, musicfp: MusicfpResource) -> Iterator[dg.AssetMaterialization]:
     """Decide a batch of submissions; the uploaded objects are deleted only when everything else is recorded."""
     stage = musicfp.stage(context.run.run_id)
+    n_repeated = 0
     for outcome in ingest_batch(stage, context.partition_keys):
+        n_repeated += outcome.repeated is not None
         yield from _events(outcome)
         was_deleted = outcome.repeated is not None and outcome.repeated.track is None
         if outcome.submission.status == "ACCEPTED" and not was_deleted:
             context.instance.add_dynamic_partitions(TRACKS.name, [outcome.submission.id])
     n_forgotten = forget_decided_objects(stage)
     context.log.info("deleted %d uploaded objects that were decided", n_forgotten)
+    if n_repeated:
+        # A killed run was to make these also of files that have none. Dagster would remember them as failed for ever;
+        # asked anew, it sees that the newest run that was to make them did not fail.
+        context.instance.wipe_asset_cached_status([dg.AssetKey(TRACK_METADATA), dg.AssetKey(FINGERPRINT)])
 
 
 def _events(outcome: IngestOutcome) -> Iterator[dg.AssetMaterialization]:

@@ -4,10 +4,12 @@ from typing import Any
 
 import pytest
 
+from musicfp.catalog import derivations
+from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import Database
 from musicfp.catalog.tables import SubmissionRow
 from tests.graphql.conftest import Api
-from tests.support.seeds import seed_id, seed_submission
+from tests.support.seeds import seed_id, seed_submission, seed_track
 
 REQUEST = """mutation($filename: String!, $sizeBytes: Int!) {
   requestUpload(filename: $filename, sizeBytes: $sizeBytes) { __typename
@@ -19,6 +21,8 @@ REVIEW = """mutation($id: ID!, $accept: Boolean!, $reason: String!) {
     ... on Submission { status problems { code message } } ... on InvalidRequest { code field } } }"""
 RETRY = """mutation($id: ID!) { retrySubmission(id: $id) { __typename
     ... on Submission { status problems { code } } ... on InvalidRequest { code field } } }"""
+RETRY_DERIVATIONS = """mutation($id: ID!) { retryDerivations(trackId: $id) { __typename
+    ... on RetriedDerivations { track { id title } assets } ... on InvalidRequest { code field } } }"""
 COMPLETE = """mutation($id: ID!, $parts: [CompletedPart!]!) {
   completeUpload(submissionId: $id, parts: $parts) { __typename
     ... on Submission { id } ... on InvalidRequest { code field } } }"""
@@ -65,6 +69,7 @@ def test_mutations_of_what_does_not_exist_are_typed_outcomes(api: Api, submissio
         (COMPLETE, {"parts": [{"partNumber": 1, "etag": "x"}]}),
         (REVIEW, {"accept": True, "reason": "because"}),
         (RETRY, {}),
+        (RETRY_DERIVATIONS, {}),
     ):
         (found,) = api.data(query, id=submission_id, **variables).values()
         assert found["__typename"] == "InvalidRequest"
@@ -90,6 +95,21 @@ def test_a_failed_submission_is_looked_at_again(api: Api, database: Database) ->
         "problems": [],
     }
     assert api.data(RETRY, id=waiting)["retrySubmission"]["code"] == "not_retryable"
+
+
+def test_what_was_given_up_of_a_track_is_made_again(api: Api, database: Database) -> None:
+    track_id = seed_track(database, 1)
+    failure = Failure("source_damaged", "The source is damaged.", None)
+    with database.write() as session:
+        derivations.bring_up_to_date(session, {"transcode_opus_96": "1", "feature_key": "1"})
+        derivations.mark_failed(session, track_id, {"transcode_opus_96": "1"}, failure)
+    track = {"id": track_id, "title": "Title 1"}
+    for assets in (["transcode_opus_96"], []):
+        found = api.data(RETRY_DERIVATIONS, id=track_id)["retryDerivations"]
+        assert found == {"__typename": "RetriedDerivations", "track": track, "assets": assets}
+    with database.read() as session:
+        (pending,) = derivations.pending(session, ["transcode_opus_96"], limit_tracks=9)
+    assert pending.track_id == track_id
 
 
 def test_post_upload_gives_the_same_ticket_as_json(api: Api) -> None:

@@ -133,10 +133,14 @@ def test_a_store_that_never_stays_up_stops_the_group_with_its_last_words(own_sto
 @pytest.mark.slow
 def test_the_whole_product(tmp_path: Path) -> None:
     """Ready means ready, loopback only, a killed part comes back, Ctrl-C leaves nothing behind."""
+    left_by_a_killed_run = tmp_path / "home" / "scratch" / "ingest-x" / "song"
+    left_by_a_killed_run.parent.mkdir(parents=True)
+    left_by_a_killed_run.touch()
     with running_stack(tmp_path / "home") as stack:
         assert httpx.get(f"{stack.api_url}/readyz").status_code == 200
         assert httpx.get(f"{stack.dagster_url}/server_info").status_code == 200
         assert_loopback_only(stack)
+        assert not left_by_a_killed_run.exists()
         for part in ("api", "code-server"):
             os.kill(stack.pid_of(part), signal.SIGKILL)
             eventually(lambda part=part: f"{part} is ready again" in stack.messages, within_s=60)  # type: ignore[misc]

@@ -14,28 +14,85 @@ from pathlib import Path
 import psycopg
 
 _START_WITHIN_S = 60
+_POLL_S = 0.2
 _OPTIONS = "-c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
+
+
+class PostgresServer:
+    """A server with a cluster in a directory of its own, which it keeps when it is killed and started again."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._binaries = _binaries()
+        self._data, self._port = directory / "data", free_port()
+        self._user = _server_user(directory)
+        self._process: subprocess.Popen[bytes] | None = None
+        options = ["-D", str(self._data), "-U", "musicfp", "-A", "trust", "-E", "UTF8"]
+        _run([str(self._binaries / "initdb"), *options], self._user)
+
+    @property
+    def url_prefix(self) -> str:
+        """The URL to which a database name is added."""
+        return f"postgresql+psycopg://musicfp@127.0.0.1:{self._port}/"
+
+    @property
+    def pid(self) -> int:
+        """The process id of the server, whose children are its connections and helpers."""
+        return self._process.pid if self._process is not None else 0
+
+    def start(self) -> None:
+        """Start it, also over what a killed one left, and return when it answers."""
+        argv = [str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self._port)]
+        argv += ["-k", str(self._directory), *_OPTIONS.split()]
+        deadline = time.monotonic() + _START_WITHIN_S
+        while not self._is_up():
+            if self._process is None or self._process.poll() is not None:  # the killed one's children are ending yet
+                with (self._directory / "postgres.log").open("ab") as log:
+                    self._process = subprocess.Popen(argv, user=self._user, stdout=subprocess.DEVNULL, stderr=log)
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"PostgreSQL did not start: {(self._directory / 'postgres.log').read_text()}")
+            time.sleep(_POLL_S)
+
+    def kill(self) -> None:
+        """End it as kill -9 does."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait(timeout=30)
+
+    def stop(self) -> None:
+        """End it in order."""
+        if self._process is not None:
+            self._process.terminate()
+            self._process.wait(timeout=30)
+
+    def _is_up(self) -> bool:
+        if self._process is None or self._process.poll() is not None:
+            return False
+        try:
+            psycopg.connect(f"postgresql://musicfp@127.0.0.1:{self._port}/postgres", connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run a server with data of its own."""
+    # Not in pytest's directory: pytest closes that to other users, and the server does not run as root.
+    with tempfile.TemporaryDirectory(prefix="musicfp-postgres-", ignore_cleanup_errors=True) as name:
+        server = PostgresServer(Path(name))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop()
 
 
 @contextmanager
 def running_postgres() -> Iterator[str]:
     """Run a server with data of its own; yield the URL prefix to which a database name is added."""
-    binaries = _binaries()
-    # Not in pytest's directory: pytest closes that to other users, and the server does not run as root.
-    with tempfile.TemporaryDirectory(prefix="musicfp-postgres-", ignore_cleanup_errors=True) as name:
-        directory = Path(name)
-        data, port = directory / "data", free_port()
-        user = _server_user(directory)
-        _run([str(binaries / "initdb"), "-D", str(data), "-U", "musicfp", "-A", "trust", "-E", "UTF8"], user)
-        argv = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", name, *_OPTIONS.split()]
-        with (directory / "postgres.log").open("wb") as log:
-            server = subprocess.Popen(argv, user=user, stdout=subprocess.DEVNULL, stderr=log)
-        try:
-            _wait_until_it_answers(port, directory)
-            yield f"postgresql+psycopg://musicfp@127.0.0.1:{port}/"
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
+    with postgres_server() as server:
+        yield server.url_prefix
 
 
 @contextmanager
@@ -77,15 +134,3 @@ def _server_user(directory: Path) -> str | None:
 
 def _run(argv: list[str], user: str | None) -> None:
     subprocess.run(argv, user=user, check=True, capture_output=True)
-
-
-def _wait_until_it_answers(port: int, directory: Path) -> None:
-    deadline = time.monotonic() + _START_WITHIN_S
-    while True:
-        try:
-            psycopg.connect(f"postgresql://musicfp@127.0.0.1:{port}/postgres", connect_timeout=2).close()
-        except psycopg.OperationalError:
-            if time.monotonic() > deadline:
-                raise RuntimeError(f"PostgreSQL did not start: {(directory / 'postgres.log').read_text()}") from None
-        else:
-            return

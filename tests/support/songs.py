@@ -38,6 +38,14 @@ class SongFolder:
         rate_hz = round(_RATE_HZ * (1 + percent / 100))
         return encode(self.song(seed), path, ("-af", f"asetrate={rate_hz},aresample={_RATE_HZ}"))
 
+    def transposed(self, seed: int, *, semitones: int) -> Path:
+        """The recording at another pitch and its own speed, as FLAC."""
+        path = self.folder / f"song-{seed}-{semitones:+d}-semitones.flac"
+        factor = 2 ** (semitones / 12)
+        rate_hz = round(_RATE_HZ * factor)
+        changed = f"asetrate={rate_hz},aresample={_RATE_HZ},atempo={1 / factor:.6f}"
+        return encode(self.song(seed), path, ("-af", changed))
+
     def cancelling(self, seed: int) -> Path:
         """The recording's left channel, and the same upside down as the right one, as FLAC."""
         left = music_samples(SONG_S, seed=seed)[:, :1]

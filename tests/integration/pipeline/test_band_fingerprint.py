@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from musicfp.audio import transcode as transcode_module
 from musicfp.audio.decode import decode_pcm
 from musicfp.audio.sniff import require_format
-from musicfp.catalog import derivations, relations
+from musicfp.catalog import derivations, relations, terms
 from musicfp.catalog.searchable import DatabaseCatalogue
 from musicfp.catalog.tables import FingerprintRow
 from musicfp.fingerprint.band import BAND_FINGERPRINTER_VERSION, band_fingerprint
@@ -29,8 +29,16 @@ from tests.support.songs import SongFolder
 
 
 def _accepted(stage: StageContext, path: Path) -> str:
+    """A track without its second fingerprint, as catalogues from before it have them, and those of long recordings."""
     (outcome,) = ingest_all(stage, path)
-    return outcome.submission.id
+    track_id = outcome.submission.id
+    row = _band_row(stage, track_id)
+    with stage.database.exclusive() as session:
+        ordinal = relations.tracks(session, [track_id])[track_id].ordinal
+        items = Fingerprint.from_bytes(row.sub_fingerprints).sub_fingerprints
+        terms.remove(session, ordinal or 0, items, kind=FingerprintKind.BAND)
+        session.delete(row)
+    return track_id
 
 
 def _states(stage: StageContext, track_id: str, assets: Mapping[str, str]) -> dict[str, str]:
@@ -63,6 +71,29 @@ def _hits(stage: StageContext, track_id: str, items: NDArray[np.uint32]) -> int:
     with stage.database.read() as session:
         found = DatabaseCatalogue(session).lookup(indexed_terms(items), kind=FingerprintKind.BAND)
         return int((found.track == relations.tracks(session, [track_id])[track_id].ordinal).sum())
+
+
+def test_a_new_track_has_it_at_once_and_it_is_kept(
+    stage: StageContext, songs: SongFolder, versions: Mapping[str, str]
+) -> None:
+    """From the sound that was judged; the transcode stage makes it again only when it is asked to."""
+    (accepted,) = ingest_all(stage, songs.song(1))
+    track_id = accepted.submission.id
+    row = _band_row(stage, track_id)
+    items = Fingerprint.from_bytes(row.sub_fingerprints).sub_fingerprints
+    assert bit_error_rate(items, _band_of_file(songs.song(1), Downmix.SUM).sub_fingerprints) < 0.01
+    assert _hits(stage, track_id, items) > 20
+    wanted = {BAND_FINGERPRINT: versions[BAND_FINGERPRINT]}
+    assert set(_states(stage, track_id, wanted).values()) == {"PENDING"}
+    (outcome,) = transcode_batch(stage, [track_id], wanted)
+    assert outcome.fingerprints is not None
+    assert outcome.fingerprints.band.to_bytes() == row.sub_fingerprints
+    assert _band_row(stage, track_id).revision == row.revision
+    assert set(_states(stage, track_id, wanted).values()) == {"DONE"}
+    list(transcode_batch(stage, [track_id], wanted, recompute=True))
+    again = _band_row(stage, track_id)
+    assert (again.revision or 0) > (row.revision or 0)
+    assert _hits(stage, track_id, Fingerprint.from_bytes(again.sub_fingerprints).sub_fingerprints) > 20
 
 
 @pytest.mark.parametrize("with_transcodes", [True, False], ids=["with transcodes", "alone"])

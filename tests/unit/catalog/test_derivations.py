@@ -143,6 +143,25 @@ def test_counts_and_failures_tell_how_things_stand(database: Database) -> None:
         assert derivations.queued_versions(session) == {A: "1"}
 
 
+def test_what_was_given_up_is_told_and_may_be_asked_for_again(database: Database) -> None:
+    """All of one track, with all attempts before it; what was made stays."""
+    _bring(database, {A: "1", B: "1"})
+    given_up, other = (accept_track(database, number) for number in (1, 2))
+    _fail(database, given_up, {A: "1"}, in_s=None)
+    _fail(database, other, {A: "1", B: "1"}, in_s=60)
+    _done(database, given_up, {B: "1"})
+    with database.read() as session:
+        assert derivations.failure_counts(session) == {A: (1, 1), B: (0, 1)}
+        assert [row.track_id for row in derivations.failures(session, limit=5, given_up=True)] == [given_up]
+    with database.write() as session:
+        assert derivations.requeue_failed(session, given_up) == [A]
+        assert derivations.requeue_failed(session, given_up) == []
+    assert _pending(database, [A, B]) == [(given_up, frozenset({A}))]
+    assert _row(database, given_up, A).attempts == 0
+    with database.read() as session:
+        assert derivations.failure_counts(session) == {A: (0, 1), B: (0, 1)}
+
+
 def test_a_track_accepted_at_this_very_moment_misses_no_new_asset(database: Database) -> None:
     """Queueing for all tracks waits for the acceptance that is under way, which does not know the new asset yet."""
     submission_id = received(database, 1)
