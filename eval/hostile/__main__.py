@@ -31,7 +31,9 @@ def hostile_files(*sets: str) -> Iterator[HostileFile]:
 def main() -> int:
     """Run and print; return the exit status."""
     options = _parser().parse_args()
-    files = [each for each in hostile_files(*options.sets) if options.only.lower() in f"{each.group} {each.name}".lower()]
+    files = [
+        each for each in hostile_files(*options.sets) if options.only.lower() in f"{each.group} {each.name}".lower()
+    ]
     observed: list[Observed] = []
     print(_HEAD)
     with tempfile.TemporaryDirectory(prefix="musicfp-hostile-") as folder:

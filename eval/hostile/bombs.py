@@ -1,4 +1,4 @@
-"""Small files that unpack to something huge, and tags that are giant, countless, nested without end or full of odd text."""
+"""Small files that unpack to something huge, and tags that are giant, countless, endless or full of odd text."""
 
 import struct
 from collections.abc import Iterator
@@ -73,13 +73,17 @@ def _id3_bombs() -> Iterator[HostileFile]:
     yield HostileFile(group, "a million titles", "mp3", _million_titles, _FINE_OR_REFUSED)
     yield HostileFile(group, "title with a million values", "mp3", _many_values, _FINE_OR_REFUSED)
     yield HostileFile(group, "packed frame of 1 GB", "mp3", lambda b: _packed(b, 1, 1024), _FINE_OR_REFUSED)
-    yield HostileFile(group, "100 packed frames of 200 MB each", "mp3", lambda b: _packed(b, 100, 200), _FINE_OR_REFUSED)
+    yield HostileFile(
+        group,
+        "100 packed frames of 200 MB each",
+        "mp3",
+        lambda b: _packed(b, 100, 200),
+        _FINE_OR_REFUSED | {"undecodable"},
+    )
     yield HostileFile(group, "chapters nested 5,000 deep", "mp3", _nested_chapters, _FINE_OR_REFUSED)
     yield HostileFile(group, "chapters of 20 MB nested 900 deep", "mp3", _big_nested_chapters, _FINE_OR_REFUSED)
     yield HostileFile(group, "table of contents that holds itself", "mp3", _circular_contents, _FINE)
-    yield HostileFile(
-        group, "claims 256 MB", "mp3", lambda b: id3(_NAMES, size=0x0FFFFFFF) + b.encoded("mp3_no_id3")
-    )
+    yield HostileFile(group, "claims 256 MB", "mp3", lambda b: id3(_NAMES, size=0x0FFFFFFF) + b.encoded("mp3_no_id3"))
     yield HostileFile(group, "1,000 tags in a row", "mp3", lambda b: id3(_NAMES) * 1000 + b.encoded("mp3_no_id3"))
     yield HostileFile(group, "unsynchronised 50 MB of FF 00", "mp3", _unsynchronised, _FINE_OR_REFUSED)
     yield HostileFile(group, "genres without end", "mp3", _genres, _FINE_OR_REFUSED)
@@ -91,10 +95,18 @@ def _comment_bombs() -> Iterator[HostileFile]:
     alike = [(b"artist", b"%d" % n) for n in range(300_000)]
     for name, comments in (("300,000 names", many), ("300,000 artists", alike)):
         yield HostileFile(
-            group, f"{name}, in FLAC", "flac", lambda b, c=comments: _with_comments(b, [*_COMMENTS, *c]), _FINE_OR_REFUSED
+            group,
+            f"{name}, in FLAC",
+            "flac",
+            lambda b, c=comments: _with_comments(b, [*_COMMENTS, *c]),
+            _FINE_OR_REFUSED,
         )
         yield HostileFile(
-            group, f"{name}, in Opus", "opus", lambda b, c=comments: _opus_with_comments(b, [*_COMMENTS, *c]), _FINE_OR_REFUSED
+            group,
+            f"{name}, in Opus",
+            "opus",
+            lambda b, c=comments: _opus_with_comments(b, [*_COMMENTS, *c]),
+            _FINE_OR_REFUSED,
         )
     yield HostileFile(
         group,
@@ -117,7 +129,11 @@ def _comment_bombs() -> Iterator[HostileFile]:
         expecting(ACCEPTED, "missing_tag", "undecodable"),
     )
     yield HostileFile(
-        group, "100,000 metadata blocks", "flac", lambda b: _flac_with(b, flac_block(1, b"") * 100_000), _FINE_OR_REFUSED
+        group,
+        "100,000 metadata blocks",
+        "flac",
+        lambda b: _flac_with(b, flac_block(1, b"") * 100_000),
+        _FINE_OR_REFUSED,
     )
 
 
@@ -129,27 +145,46 @@ def _other_bombs() -> Iterator[HostileFile]:
     yield HostileFile("MP4", "movies nested 10,000 deep", "m4a", lambda b: _nested(b, b"moov", 10_000))
     yield HostileFile("MP4", "tag of 100 MB", "m4a", _big_mp4_tag, _FINE_OR_REFUSED)
     yield HostileFile("MP4", "300,000 tags", "m4a", _many_mp4_tags, _FINE_OR_REFUSED)
-    yield HostileFile("MP4", "2^32-1 samples claimed", "m4a", lambda b: _overwritten(b, "m4a", b"stsz", 12, b"\xff" * 4))
-    yield HostileFile("MP4", "2^32-1 time entries claimed", "m4a", lambda b: _overwritten(b, "m4a", b"stts", 8, b"\xff" * 4))
+    yield HostileFile(
+        "MP4", "2^32-1 samples claimed", "m4a", lambda b: _overwritten(b, "m4a", b"stsz", 12, b"\xff" * 4)
+    )
+    yield HostileFile(
+        "MP4", "2^32-1 time entries claimed", "m4a", lambda b: _overwritten(b, "m4a", b"stts", 8, b"\xff" * 4)
+    )
     yield HostileFile("MP4", "box that claims 2^64-1 bytes", "m4a", _endless_box)
     yield HostileFile("ASF", "2^64-1 bytes of header claimed", "wma", lambda b: _at(b.encoded("wma"), 16, b"\xff" * 8))
     yield HostileFile("ASF", "2^32-1 objects claimed", "wma", lambda b: _at(b.encoded("wma"), 24, b"\xff" * 4))
     yield HostileFile("Vorbis", "codebooks of 16 million entries", "ogg", _vorbis_codebooks)
-    yield HostileFile("ALAC", "frames of 2^32-1 samples claimed", "m4a", lambda b: _overwritten(b, "alac", b"alac", 40, b"\xff" * 4))
+    yield HostileFile(
+        "ALAC", "frames of 2^32-1 samples claimed", "m4a", lambda b: _overwritten(b, "alac", b"alac", 40, b"\xff" * 4)
+    )
     yield HostileFile("APE", "frames of 2^32-1 blocks claimed", "ape", _monkey)
-    yield HostileFile("WavPack", "blocks of 2^32-1 samples claimed", "wv", lambda b: _at(b.encoded("wavpack"), 20, b"\xff" * 4))
+    yield HostileFile(
+        "WavPack", "blocks of 2^32-1 samples claimed", "wv", lambda b: _at(b.encoded("wavpack"), 20, b"\xff" * 4)
+    )
     yield HostileFile("TTA", "2^32-1 samples claimed", "tta", _tta)
     yield HostileFile("module", "4 GB of samples claimed", "xm", _xm)
 
 
 def _pictures() -> Iterator[HostileFile]:
     group = "pictures"
-    yield HostileFile(group, "of 50 MB, in ID3", "mp3", lambda b: _id3_picture(b, b"\xff\xd8\xff" + bytes(50 * _MB)), _FINE)
-    yield HostileFile(group, "bomb of 40,000 x 40,000, in ID3", "mp3", lambda b: _id3_picture(b, png_bomb(40_000)), _FINE)
-    yield HostileFile(group, "bomb of 40,000 x 40,000, in FLAC", "flac", lambda b: _flac_picture(b, png_bomb(40_000)), _FINE)
-    yield HostileFile(group, "bomb of 40,000 x 40,000, in MP4", "m4a", lambda b: _mp4_picture(b, png_bomb(40_000)), _FINE)
     yield HostileFile(
-        group, "claims 2^32-1 bytes, in FLAC", "flac", lambda b: _flac_with(b, flac_block(6, b"\0\0\0\3" + b"\xff" * 12))
+        group, "of 50 MB, in ID3", "mp3", lambda b: _id3_picture(b, b"\xff\xd8\xff" + bytes(50 * _MB)), _FINE
+    )
+    yield HostileFile(
+        group, "bomb of 40,000 x 40,000, in ID3", "mp3", lambda b: _id3_picture(b, png_bomb(40_000)), _FINE
+    )
+    yield HostileFile(
+        group, "bomb of 40,000 x 40,000, in FLAC", "flac", lambda b: _flac_picture(b, png_bomb(40_000)), _FINE
+    )
+    yield HostileFile(
+        group, "bomb of 40,000 x 40,000, in MP4", "m4a", lambda b: _mp4_picture(b, png_bomb(40_000)), _FINE
+    )
+    yield HostileFile(
+        group,
+        "claims 2^32-1 bytes, in FLAC",
+        "flac",
+        lambda b: _flac_with(b, flac_block(6, b"\0\0\0\3" + b"\xff" * 12)),
     )
     yield HostileFile(group, "10,000 of them, in ID3", "mp3", _many_pictures, _FINE_OR_REFUSED)
 
@@ -197,7 +232,9 @@ def _unsynchronised(bench: Workbench) -> bytes:
 
 
 def _genres(bench: Workbench) -> bytes:
-    return _with_id3(bench, [*_NAMES, text_frame("TCON", "(17)" * 1_000_000 + "("), text_frame("TDRC", "1-" * 1_000_000)])
+    return _with_id3(
+        bench, [*_NAMES, text_frame("TCON", "(17)" * 1_000_000 + "("), text_frame("TDRC", "1-" * 1_000_000)]
+    )
 
 
 def _with_comments(bench: Workbench, comments: list[tuple[bytes, bytes]], *, count: int | None = None) -> bytes:
@@ -285,7 +322,9 @@ def _vorbis_codebooks(_bench: Workbench) -> bytes:
     head = b"\x01vorbis" + struct.pack("<IBIiiiBB", 0, 2, 44100, 0, 128_000, 0, 0xB8, 1)
     comments = b"\x03vorbis" + vorbis_comments(_COMMENTS) + b"\1"
     books = b"\x05vorbis\xff" + (b"BCV" + b"\xff\xff" + b"\xff\xff\xff" + b"\xaa" * 4000) * 16
-    return b"".join(ogg_pages([(head, 0), (comments, 0), (books[:60_000], 0), *((b"\0" * 200, 1024 * n) for n in range(400))]))
+    return b"".join(
+        ogg_pages([(head, 0), (comments, 0), (books[:60_000], 0), *((b"\0" * 200, 1024 * n) for n in range(400))])
+    )
 
 
 def _monkey(_bench: Workbench) -> bytes:
@@ -319,7 +358,9 @@ def _id3_picture(bench: Workbench, data: bytes) -> bytes:
 
 def _many_pictures(bench: Workbench) -> bytes:
     picture = png_bomb(1000)
-    return _with_id3(bench, [*_NAMES, *(id3_frame("APIC", b"\0image/png\0\3%d\0" % n + picture) for n in range(10_000))])
+    return _with_id3(
+        bench, [*_NAMES, *(id3_frame("APIC", b"\0image/png\0\3%d\0" % n + picture) for n in range(10_000))]
+    )
 
 
 def _flac_picture(bench: Workbench, data: bytes) -> bytes:
@@ -330,5 +371,3 @@ def _mp4_picture(bench: Workbench, data: bytes) -> bytes:
     names = [_mp4_text(b"\xa9nam", b"Kettle"), _mp4_text(b"\xa9ART", b"Hattie")]
     cover = box(b"covr", box(b"data", struct.pack(">II", 14, 0) + data))
     return with_movie_extended(bench.encoded("m4a"), _mp4_tags(*names, cover))
-
-

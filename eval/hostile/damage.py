@@ -24,7 +24,11 @@ def damage() -> Iterator[HostileFile]:
         yield HostileFile("header fields", case, extension, lambda b, c=case: _fields(b.encoded(c)), _ANY)
     for seed in range(10):
         yield HostileFile(
-            "noise", f"random bytes, {seed}", "mp3", lambda _, s=seed: random.Random(s).randbytes(200_000), _ANY  # noqa: S311
+            "noise",
+            f"random bytes, {seed}",
+            "mp3",
+            lambda _, s=seed: _chance(s).randbytes(200_000),
+            _ANY,
         )
     yield HostileFile("noise", "10 MB of zeros", "mp3", lambda _: bytes(10 << 20), expecting("unsupported_format"))
     yield HostileFile("noise", "10 MB of FF", "mp3", lambda _: b"\xff" * (10 << 20), _ANY)
@@ -34,7 +38,7 @@ def damage() -> Iterator[HostileFile]:
 
 def _flipped(data: bytes, seed: int) -> bytes:
     """Flip one bit in ten thousand, and ten in the first kilobyte, where headers are."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = _chance(seed)
     damaged = bytearray(data)
     places = [chance.randrange(len(data)) for _ in range(len(data) // 1250 + 1)]
     for place in [*places, *(chance.randrange(4, min(len(data), 1024)) for _ in range(10))]:
@@ -52,3 +56,7 @@ def _fields(data: bytes) -> bytes:
     for place in range(16, min(len(data), 200), 4):
         damaged[place] = 0xFF
     return bytes(damaged)
+
+
+def _chance(seed: int) -> random.Random:
+    return random.Random(seed)  # noqa: S311

@@ -24,7 +24,9 @@ from eval.hostile.pieces import (
 
 _Text = Callable[[Workbench], str]
 # What follows a thing that looks like audio is not audio: no more than that can be said of most.
-_NOT_AUDIO = expecting("unsupported_format", "undecodable", "no_audio", "too_short", "truncated", "missing_tag", "silent")
+_NOT_AUDIO = expecting(
+    "unsupported_format", "undecodable", "no_audio", "too_short", "truncated", "missing_tag", "silent"
+)
 
 
 def _hls(bench: Workbench) -> str:
@@ -84,10 +86,13 @@ _TEXTS: dict[str, tuple[str, _Text]] = {
     "rtsp text": ("mov", lambda bench: f"RTSPtext\r\n{bench.canary_url.replace('http', 'rtsp')}\r\n"),
     "cue sheet": ("cue", lambda bench: f'FILE "{bench.canary_path}" WAVE\n TRACK 01 AUDIO\n  INDEX 01 00:00:00\n'),
     "srt": ("srt", lambda bench: f'1\n00:00:00,000 --> 00:00:09,000\n<img src="{bench.canary_url}">\n'),
-    "ass": ("ass", lambda bench: f"[Script Info]\nAudio URI: {bench.canary_url}\n[Fonts]\nfontname: {bench.canary_path}\n"),
+    "ass": (
+        "ass",
+        lambda bench: f"[Script Info]\nAudio URI: {bench.canary_url}\n[Fonts]\nfontname: {bench.canary_path}\n",
+    ),
     "svg": ("svg", lambda bench: f'<svg xmlns="http://www.w3.org/2000/svg"><image href="{bench.canary_url}"/></svg>'),
     "avisynth": ("avs", lambda bench: f'DirectShowSource("{bench.canary_path}")\n'),
-    "imf": ("xml", lambda bench: f'<AssetMap><Path>{bench.canary_url}</Path></AssetMap>'),
+    "imf": ("xml", lambda bench: f"<AssetMap><Path>{bench.canary_url}</Path></AssetMap>"),
     "http address": ("mp3", lambda bench: bench.canary_url),
 }
 # How the text is dressed up, so that its first bytes are those of a kind of audio.
@@ -134,16 +139,18 @@ def _references() -> Iterator[HostileFile]:
     yield HostileFile(group, "QuickTime data at an address (url)", "mov", _data_url, _NOT_AUDIO | {ACCEPTED})
     yield HostileFile(group, "QuickTime reference movie", "mov", _reference_movie, _NOT_AUDIO)
     yield HostileFile(group, "MP4 with an address in a tag", "m4a", _mp4_url_tag, expecting(ACCEPTED))
-    yield HostileFile(group, "ID3 with link and picture frames that are addresses", "mp3", _id3_links, expecting(ACCEPTED))
+    yield HostileFile(
+        group, "ID3 with link and picture frames that are addresses", "mp3", _id3_links, expecting(ACCEPTED)
+    )
     yield HostileFile(group, "ID3 with a playlist as title and picture", "mp3", _id3_playlist, expecting(ACCEPTED))
     yield HostileFile(group, "Vorbis comment with a picture at an address", "ogg", _vorbis_link, expecting(ACCEPTED))
     yield HostileFile(group, "Ogg skeleton with a message that is an address", "ogg", _skeleton, expecting(ACCEPTED))
     yield HostileFile(group, "WAV with a playlist chunk and links", "wav", _wav_links, expecting(ACCEPTED))
     yield HostileFile(group, "ASF with a script command that opens an address", "wma", _asf_script, expecting(ACCEPTED))
-    yield HostileFile(group, "Matroska with linked segments and an attachment", "mka", _matroska, expecting("unsupported_format"))
     yield HostileFile(
-        group, "Matroska named .mp3", "mp3", _matroska, expecting("unsupported_format")
+        group, "Matroska with linked segments and an attachment", "mka", _matroska, expecting("unsupported_format")
     )
+    yield HostileFile(group, "Matroska named .mp3", "mp3", _matroska, expecting("unsupported_format"))
 
 
 def _alias(bench: Workbench) -> bytes:

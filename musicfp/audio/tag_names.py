@@ -124,12 +124,12 @@ _APEV2: Callable[[Path], Any] = APEv2
 _FLAC: Callable[[Path], Any] = FLAC
 # Only these frames are decoded. Pictures, chapters and whatever else there is stay bytes: mutagen takes hours for some
 # thousand pictures of one kind (it renames each until its name is free), and unpacks what is compressed without limit.
+_OTHER_ID3_FRAMES = ("TCON", "UFID", "COMM", "TXXX", "TYER", "TDAT", "TIME")
+_ID3_2_2_FRAMES = ("TT2", "TP1", "TAL", "TP2", "TRK", "TPA", "TCM", "TRC", "TBP", "TPB", "TCR")
+_OTHER_ID3_2_2_FRAMES = ("TCO", "UFI", "COM", "TXX", "TYE", "TDA", "TIM")
 _ID3_FRAMES = {
-    **{name: Frames[name] for name in (*_ID3_NAMES, *"TCON UFID COMM TXXX TYER TDAT TIME".split())},
-    **{
-        name: Frames_2_2[name]
-        for name in "TT2 TP1 TAL TP2 TRK TPA TCM TRC TBP TPB TCR TCO UFI COM TXX TYE TDA TIM".split()
-    },
+    **{name: Frames[name] for name in (*_ID3_NAMES, *_OTHER_ID3_FRAMES)},
+    **{name: Frames_2_2[name] for name in (*_ID3_2_2_FRAMES, *_OTHER_ID3_2_2_FRAMES)},
 }
 _MUSICBRAINZ_OWNER = "http://musicbrainz.org"
 

@@ -1,6 +1,7 @@
 """`submission_sensor`: from objects in the submission bucket to partitions and ingest runs."""
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -47,13 +48,11 @@ class Cursor:
         """Read a stored cursor; one that cannot be read starts over, which costs a listing and loses nothing."""
         try:
             stored = json.loads(text or "{}")
-            return cls(
-                str(stored.get("after", "")),
-                str(stored.get("complete_after", "")),
-                float(stored.get("complete_due_at", 0.0)),
-                float(stored.get("gathering_since", 0.0)),
-            )
-        except (TypeError, ValueError, AttributeError):
+            due_at, since = float(stored.get("complete_due_at", 0.0)), float(stored.get("gathering_since", 0.0))
+            if not (math.isfinite(due_at) and math.isfinite(since)):  # no time ever comes after these
+                return cls()
+            return cls(str(stored.get("after", "")), str(stored.get("complete_after", "")), due_at, since)
+        except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
             return cls()
 
 
