@@ -5,8 +5,10 @@ audio (`musicfp.audio.limits`) and on threads (`workers`).
 """
 
 import ipaddress
+import time
 from collections.abc import Callable, Mapping
 
+import anyio
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
@@ -35,6 +37,9 @@ BODY_LIMITS = {
     "/identify": MAX_IDENTIFY_BYTES,
 }
 _OTHER_BODIES_BYTES = 1024
+# /identify has a longer limit of its own. A body that trickles in holds a connection and what was read of it.
+BODY_TIMEOUT_S = 30.0
+_SLOW_BODIES = frozenset({"/identify"})
 
 # Factories, not instances: an instance would be shared by all requests, and with it what it knows of one of them.
 DOCUMENT_LIMITS: tuple[Callable[[], SchemaExtension], ...] = (
@@ -45,7 +50,10 @@ DOCUMENT_LIMITS: tuple[Callable[[], SchemaExtension], ...] = (
 
 
 class BodyLimit:
-    """Answers 413 to a body larger than its route takes, whether its length is declared or found out while reading."""
+    """Answers 413 to a body larger than its route takes, whether its length is declared or found out while reading.
+
+    And 408 to one that has not come whole after BODY_TIMEOUT_S.
+    """
 
     def __init__(self, app: ASGIApp, *, max_bytes_by_path: Mapping[str, int]) -> None:
         self._app = app
@@ -62,10 +70,17 @@ class BodyLimit:
             await _too_large(max_bytes)(scope, receive, send)
             return
         received_bytes = 0
+        deadline_s = float("inf") if scope["path"] in _SLOW_BODIES else time.monotonic() + BODY_TIMEOUT_S
 
         async def counting() -> Message:
-            nonlocal received_bytes
-            message = await receive()
+            nonlocal received_bytes, deadline_s
+            try:
+                with anyio.fail_after(max(0.0, deadline_s - time.monotonic())):
+                    message = await receive()
+            except TimeoutError:
+                raise HTTPException(408, f"The body did not arrive within {BODY_TIMEOUT_S:.0f} s.") from None
+            if not message.get("more_body"):
+                deadline_s = float("inf")  # what comes next is the end of the connection, whenever that is
             received_bytes += len(message.get("body", b""))
             if received_bytes > max_bytes:
                 raise HTTPException(413, _too_large_message(max_bytes))

@@ -117,7 +117,9 @@ class DecodedAudio:
         self.peak = max(self.peak, peak)
         if self._sample_format == "f32":
             return samples
-        scaled = (samples if is_finite else np.where(np.isfinite(samples), samples, 0.0)) * np.float32(32768)
+        finite = samples if is_finite else np.where(np.isfinite(samples), samples, 0.0)
+        with np.errstate(over="ignore"):  # a float file may hold 1e38: infinity is clipped as well
+            scaled = finite * np.float32(32768)
         return np.clip(np.rint(scaled), -32768, 32767).astype(np.int16)
 
     def _record(self, finished: Finished) -> None:

@@ -103,6 +103,8 @@ def _chunks_end_early(path: Path, layout: _ChunkLayout) -> bool:
     position = layout.first_chunk
     with path.open("rb") as file:
         for _ in range(MAX_CHUNKS):
+            if position >= file_bytes:  # also where no file can be that long, and seeking would fail
+                return False
             file.seek(position)
             header = file.read(layout.id_bytes + layout.size_bytes)
             if len(header) < layout.id_bytes + layout.size_bytes:

@@ -30,6 +30,8 @@ MEMORY_SAMPLE_S = 0.1
 REAP_POLL_S = 0.002
 # strerror(ENOMEM), and what the dynamic loader says when the program's libraries alone do not fit.
 _OUT_OF_MEMORY = ("Cannot allocate memory", "failed to map segment from shared object")
+# Children that were started and not reaped yet, so that their ids are nobody else's.
+_RUNNING: set[int] = set()
 _INSTALL_HINT = {
     "ffmpeg": "install it with `apt-get install ffmpeg` (Debian, Ubuntu) or `brew install ffmpeg` (macOS)",
     "ffprobe": "it comes with ffmpeg: `apt-get install ffmpeg` (Debian, Ubuntu) or `brew install ffmpeg` (macOS)",
@@ -128,6 +130,7 @@ class LimitedProcess:
         self._usage: resource.struct_rusage | None = None
         self._deadline_s = time.monotonic() + limits.wall_s
         self._process = _spawn(argv)
+        _RUNNING.add(self._process.pid)
         _apply_limits(self._process.pid, limits)
 
     def __enter__(self) -> Self:
@@ -191,6 +194,7 @@ class LimitedProcess:
             if pid == 0:
                 time.sleep(min(REAP_POLL_S, self._patience_s()))
                 continue
+            _RUNNING.discard(pid)
             self._usage = usage
             self._process.returncode = os.waitstatus_to_exitcode(status)
 
@@ -216,6 +220,13 @@ class LimitedProcess:
             cpu_s=self._usage.ru_utime + self._usage.ru_stime,
             peak_rss_bytes=reported_rss_bytes if is_childs_own else self._sampled_rss_bytes,
         )
+
+
+def end_children() -> None:
+    """Kill every child that runs now, for a process that is told to end itself."""
+    for pid in tuple(_RUNNING):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 def _spawn(argv: Sequence[str]) -> subprocess.Popen[bytes]:

@@ -15,7 +15,7 @@ from mutagen.aiff import AIFF
 from mutagen.apev2 import APENoHeaderError, APEv2
 from mutagen.asf import ASF
 from mutagen.flac import FLAC
-from mutagen.id3 import ID3, ID3NoHeaderError
+from mutagen.id3 import ID3, Frames, Frames_2_2, ID3NoHeaderError
 from mutagen.mp4 import MP4
 from mutagen.oggflac import OggFLAC
 from mutagen.oggopus import OggOpus
@@ -119,9 +119,18 @@ _COMMENT_NAMES = {
     "publisher": "label",
 }
 # mutagen's constructors carry no annotations.
-_ID3: Callable[[Path], Any] = ID3
+_ID3: Callable[..., Any] = ID3
 _APEV2: Callable[[Path], Any] = APEv2
 _FLAC: Callable[[Path], Any] = FLAC
+# Only these frames are decoded. Pictures, chapters and whatever else there is stay bytes: mutagen takes hours for some
+# thousand pictures of one kind (it renames each until its name is free), and unpacks what is compressed without limit.
+_OTHER_ID3_FRAMES = ("TCON", "UFID", "COMM", "TXXX", "TYER", "TDAT", "TIME")
+_ID3_2_2_FRAMES = ("TT2", "TP1", "TAL", "TP2", "TRK", "TPA", "TCM", "TRC", "TBP", "TPB", "TCR")
+_OTHER_ID3_2_2_FRAMES = ("TCO", "UFI", "COM", "TXX", "TYE", "TDA", "TIM")
+_ID3_FRAMES = {
+    **{name: Frames[name] for name in (*_ID3_NAMES, *_OTHER_ID3_FRAMES)},
+    **{name: Frames_2_2[name] for name in (*_ID3_2_2_FRAMES, *_OTHER_ID3_2_2_FRAMES)},
+}
 _MUSICBRAINZ_OWNER = "http://musicbrainz.org"
 
 
@@ -149,16 +158,16 @@ def _read_ape(path: Path) -> Iterator[tuple[str, str]]:
 
 def _read_id3(path: Path) -> Iterator[tuple[str, str]]:
     try:
-        yield from _of_id3(_ID3(path))
+        yield from _of_id3(_ID3(path, known_frames=_ID3_FRAMES))
     except ID3NoHeaderError:
         return
 
 
-def _reader(file_type: Callable[[Path], Any], pairs_of: Callable[[Any], RawTags]) -> TagReader:
+def _reader(file_type: Callable[..., Any], pairs_of: Callable[[Any], RawTags], **options: Any) -> TagReader:
     """Return a reader for formats that mutagen opens as a whole; it may find no tags in them."""
 
     def read(path: Path) -> Iterator[tuple[str, str]]:
-        tags = file_type(path).tags
+        tags = file_type(path, **options).tags
         if tags is not None:
             yield from pairs_of(tags)
 
@@ -168,7 +177,7 @@ def _reader(file_type: Callable[[Path], Any], pairs_of: Callable[[Any], RawTags]
 def _read_flac(path: Path) -> Iterator[tuple[str, str]]:
     comments = _FLAC(path).tags
     if comments:
-        yield from _of_comments(comments)
+        yield from _of_vorbis(comments)
     else:
         yield from _read_id3(path)
 
@@ -216,6 +225,14 @@ def _of_comments(tags: Any) -> Iterator[tuple[str, str]]:
             yield name, str(text)
 
 
+def _of_vorbis(tags: Any) -> Iterator[tuple[str, str]]:
+    """Go through the comments as the list that they are: by name, mutagen looks through all for each of them."""
+    for key, text in list.__iter__(tags):
+        name = _COMMENT_NAMES.get(key.lower())
+        if name is not None:
+            yield name, str(text)
+
+
 _READERS: dict[str, TagReader] = {
     "mp3": _read_id3_then_ape,
     "mp2": _read_id3_then_ape,
@@ -227,11 +244,11 @@ _READERS: dict[str, TagReader] = {
     "musepack8": _read_ape_then_id3,
     "mp4": _reader(MP4, _of_mp4),
     "flac": _read_flac,
-    "ogg_vorbis": _reader(OggVorbis, _of_comments),
-    "ogg_opus": _reader(OggOpus, _of_comments),
-    "ogg_flac": _reader(OggFLAC, _of_comments),
-    "ogg_speex": _reader(OggSpeex, _of_comments),
-    "wav": _reader(WAVE, _of_id3),
-    "aiff": _reader(AIFF, _of_id3),
+    "ogg_vorbis": _reader(OggVorbis, _of_vorbis),
+    "ogg_opus": _reader(OggOpus, _of_vorbis),
+    "ogg_flac": _reader(OggFLAC, _of_vorbis),
+    "ogg_speex": _reader(OggSpeex, _of_vorbis),
+    "wav": _reader(WAVE, _of_id3, known_frames=_ID3_FRAMES),
+    "aiff": _reader(AIFF, _of_id3, known_frames=_ID3_FRAMES),
     "asf": _reader(ASF, _of_asf),
 }

@@ -3,7 +3,8 @@
 What belongs here: the normal names, cleaning, `TrackTags` and the completeness rule; the names that each tag format
 uses are in tag_names. What does not: anything that judges the audio.
 
-Call `read_tags` in a worker process with limits: mutagen is given bytes that nobody checked.
+Call `read_tags` in a worker process within `own_limits.limited_step`: mutagen is given bytes that nobody checked, and
+what it does with them can take hours and any memory.
 """
 
 import logging
@@ -34,7 +35,6 @@ _DAMAGED_TAG_ERRORS = (
     ArithmeticError,
     EOFError,
     AssertionError,
-    MemoryError,
     RecursionError,
     struct.error,
 )
@@ -82,6 +82,8 @@ def read_tags(path: Path, *, fmt: AudioFormat, fallback: Mapping[str, str] | Non
         try:
             raw = list(reader(path))
         except _DAMAGED_TAG_ERRORS as error:
+            if _is_want_of_memory(error):
+                raise MemoryError(f"The tags of {path.name} take more memory than they may.") from error
             LOGGER.info("mutagen could not read the tags of %s as %s: %r", path.name, fmt.name, error)
     found = {name for name, _ in _cleaned(raw)}
     known = ((NORMAL_NAMES_OF_FFPROBE.get(name), value) for name, value in (fallback or {}).items())
@@ -110,6 +112,13 @@ def missing_tag_problems(tags: TrackTags, required: tuple[str, ...]) -> tuple[Pr
         for name in required
         if not tags.of(name)
     )
+
+
+def _is_want_of_memory(error: BaseException | None) -> bool:
+    """Whether a library turned a MemoryError into an error of its own."""
+    while error is not None and not isinstance(error, MemoryError):
+        error = error.__cause__ or error.__context__
+    return error is not None
 
 
 def _cleaned(raw: RawTags) -> Iterable[tuple[str, str]]:

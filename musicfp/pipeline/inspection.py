@@ -4,13 +4,15 @@ Runs in spawned worker processes (`InspectionPool`), because parsing tags and me
 memory. What does not belong here: the store, the database and the verdict.
 """
 
+import os
 import resource
+import signal
 import time
 from concurrent.futures import Future
 from dataclasses import dataclass
 from multiprocessing import get_context
 from pathlib import Path
-from types import TracebackType
+from types import FrameType, TracebackType
 from typing import Self
 
 import numpy as np
@@ -18,6 +20,8 @@ from numpy.typing import NDArray
 from pebble import ProcessExpired, ProcessPool
 
 from musicfp.audio.decode import check_decoded, decode_pcm
+from musicfp.audio.limits import LimitExceeded, end_children
+from musicfp.audio.own_limits import limited_step
 from musicfp.audio.probe import AudioFacts, check_facts, probe
 from musicfp.audio.sniff import AudioFormat, check_extension, require_format
 from musicfp.audio.tags import TrackTags, missing_tag_problems, read_tags
@@ -32,6 +36,9 @@ INSPECTION_VERSION = "1"
 DEFAULT_TIMEOUT_S = 900.0
 _WORKER_MEMORY_BYTES = 2 << 30
 _TASKS_PER_WORKER = 1000
+# Honest tags take a hundredth of a second; a tag of ID3 can be 256 MB long and is read at once.
+_TAG_CPU_S = 10.0
+_TAG_MEMORY_BYTES = 768 << 20
 # Ten minutes, 13 MB: what is longer is not judged at other speeds and pitches.
 _MAX_SAMPLES_KEPT = 600 * ANALYSIS_RATE_HZ
 
@@ -72,13 +79,23 @@ def inspect_file(path: Path, extension: str | None, rules: InspectionRules) -> I
     problems = [problem for problem in [check_extension(extension, fmt)] if problem is not None]
     facts = probe(path, fmt=fmt)
     check_facts(facts, max_duration_s=rules.max_duration_s)
-    tags = read_tags(path, fmt=fmt, fallback=facts.tags)
+    tags = _tags(path, fmt, facts)
     problems += missing_tag_problems(tags, rules.required_tags)
     query, duration_s = _hear(path, fmt, facts, rules, problems)
     if problems:
         raise SubmissionRejected(*problems)
     cpu_s = _cpu_with_children_s() - began_s
     return Inspection(fmt, facts, tags, query.fingerprint, duration_s, cpu_s, samples=query.samples)
+
+
+def _tags(path: Path, fmt: AudioFormat, facts: AudioFacts) -> TrackTags:
+    try:
+        with limited_step("Reading tags", cpu_s=_TAG_CPU_S, memory_bytes=_TAG_MEMORY_BYTES):
+            return read_tags(path, fmt=fmt, fallback=facts.tags)
+    except LimitExceeded as error:
+        message = "The file's tags are too large or too many to be read."
+        advice = "Remove the pictures, comments and chapters that it does not need, and upload it again."
+        raise SubmissionRejected(Problem("over_limits", f"{message} {advice}", "tags")) from error
 
 
 def _hear(
@@ -145,6 +162,11 @@ class InspectionPool:
             raise WorkerLost(f"The process that examined the file ended with exit code {error.exitcode}.") from error
         except MemoryError as error:
             raise WorkerLost(f"Examining the file took more than {_WORKER_MEMORY_BYTES} bytes of memory.") from error
+        except LimitExceeded as error:
+            if error.limit != "wall_s":
+                raise
+            # The machine may have been busy, so it is worth another try.
+            raise WorkerLost(str(error)) from error
         except MusicfpError:
             raise
         except Exception as error:  # what nobody foresaw in one file must not cost the batch its others
@@ -152,8 +174,15 @@ class InspectionPool:
 
 
 def _start_worker() -> None:
+    signal.signal(signal.SIGTERM, _end_with_children)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_DATA, (_WORKER_MEMORY_BYTES, _WORKER_MEMORY_BYTES))
+
+
+def _end_with_children(_signal: int, _frame: FrameType | None) -> None:
+    """Take the decoder along when the pool ends this worker: it would go on until its own limits."""
+    end_children()
+    os._exit(128 + signal.SIGTERM)
 
 
 def _cpu_with_children_s() -> float:

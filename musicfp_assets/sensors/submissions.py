@@ -1,6 +1,7 @@
 """`submission_sensor`: from objects in the submission bucket to partitions and ingest runs."""
 
 import json
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
@@ -59,15 +60,17 @@ class Cursor:
         """Read a stored cursor; one that cannot be read starts over, which costs a listing and loses nothing."""
         try:
             stored = json.loads(text or "{}")
+            times = [float(stored.get(name, 0.0)) for name in ("complete_due_at", "gathering_since", "watch_due_at")]
+            if not all(map(math.isfinite, times)):  # no time ever comes after these
+                return cls()
+            watched = stored.get("watched")
             return cls(
                 str(stored.get("after", "")),
                 str(stored.get("complete_after", "")),
-                float(stored.get("complete_due_at", 0.0)),
-                float(stored.get("gathering_since", 0.0)),
-                float(stored.get("watch_due_at", 0.0)),
-                stored.get("watched") if isinstance(stored.get("watched"), str) else None,
+                *times,
+                watched if isinstance(watched, str) else None,
             )
-        except (TypeError, ValueError, AttributeError):
+        except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
             return cls()
 
 

@@ -5,6 +5,7 @@ import logging
 from collections.abc import AsyncIterator
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from graphql import get_introspection_query
@@ -131,6 +132,41 @@ def test_a_body_without_a_declared_length_is_cut_off_at_the_limit(
     answer = api.request("POST", path, content=endless(), headers={"Content-Type": "application/json"})
     assert answer.status_code == 413
     assert answer.json()["code"] == "BODY_TOO_LARGE"
+
+
+@pytest.mark.parametrize("path", ["/graphql", "/upload"])
+def test_a_body_that_trickles_in_is_given_up(api: Api, monkeypatch: pytest.MonkeyPatch, path: str) -> None:
+    monkeypatch.setattr("graphql_api.limits.BODY_TIMEOUT_S", 0.1)
+
+    async def trickle() -> AsyncIterator[bytes]:
+        yield b"{"
+        await anyio.sleep_forever()
+
+    answer = api.request("POST", path, content=trickle(), headers={"Content-Type": "application/json"})
+    assert answer.status_code == 408
+    assert "did not arrive" in answer.json()["message"]
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/graphql", b'{"query": "{ __typename }", "variables": {"a": 1' + b"0" * 5000 + b"}}"),
+        ("/graphql", b'{"query": "{ __typename }", "operationName": ["x"]}'),
+        ("/graphql", b'{"query": "\\ud800"}'),
+        ("/graphql", b'{"query": "{ tracks(first: 1' + b"0" * 5000 + b') { totalCount } }"}'),
+        ("/graphql", b'\xef\xbb\xbf{"query": "{ __typename }"}'),
+        ("/upload", b'{"filename": "\\ud800\\u0000.mp3", "sizeBytes": -1}'),
+        ("/upload", b'{"filename": "x.mp3", "sizeBytes": 1' + b"0" * 5000 + b"}"),
+        ("/upload", b'{"filename": "x.mp3", "sizeBytes": 1e999}'),
+        ("/upload", b'{"filename": "x.mp3", "sizeBytes": NaN}'),
+        ("/upload", b"\xff\xfe\x00"),
+        ("/upload", b"[" * 16_000),
+    ],
+)
+def test_odd_json_is_never_our_fault(api: Api, path: str, content: bytes) -> None:
+    answer = api.request("POST", path, content=content, headers={"Content-Type": "application/json"})
+    assert answer.status_code in {200, 400, 422}, answer.text
+    assert "correlationId" not in answer.text
 
 
 @pytest.mark.parametrize(
