@@ -17,7 +17,7 @@ from musicfp.catalog import submissions
 from musicfp.catalog.engine import Database
 from musicfp.catalog.submissions import ReceivedObject
 from musicfp.catalog.tables import SubmissionRow
-from musicfp.identity import SUBMISSION_PREFIX, new_id, submission_id_of_key
+from musicfp.identity import SUBMISSION_PREFIX, new_id, submission_id_of_key, submitter_of_key
 from musicfp.settings import Settings
 from musicfp.store.objects import ObjectInfo, ObjectStore
 from musicfp.text import clean_line
@@ -106,18 +106,20 @@ def _record(session: Session, found: ObjectInfo, row: SubmissionRow | None) -> s
         # Other bytes under the key of a decided submission are another submission.
         submissions.mark_object_gone(session, row.id)
         session.flush()
-        return _receive(session, found, new_id(), row.filename)
+        return _receive(session, found, new_id(), filename=row.filename, submitter=row.submitter)
     if row is not None:
-        return _receive(session, found, row.id, row.filename)
+        return _receive(session, found, row.id, filename=row.filename, submitter=row.submitter)
     submission_id = submission_id_of_key(found.key)
     if submission_id is None or submissions.get(session, submission_id) is not None:
         submission_id = new_id()
     filename = clean_line(PurePosixPath(found.key).name, max_characters=255) or "unnamed"
-    return _receive(session, found, submission_id, filename)
+    return _receive(session, found, submission_id, filename=filename, submitter=submitter_of_key(found.key))
 
 
-def _receive(session: Session, found: ObjectInfo, submission_id: str, filename: str) -> str:
-    received = ReceivedObject(submission_id, found.key, filename, found.size_bytes, found.etag, found.last_modified)
+def _receive(session: Session, found: ObjectInfo, submission_id: str, *, filename: str, submitter: str | None) -> str:
+    received = ReceivedObject(
+        submission_id, found.key, filename, found.size_bytes, found.etag, found.last_modified, submitter
+    )
     submissions.record_received(session, received)
     session.flush()
     return submission_id

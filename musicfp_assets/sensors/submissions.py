@@ -19,7 +19,8 @@ from musicfp_assets.assets.ingest import SUBMISSION
 from musicfp_assets.metadata import seconds
 from musicfp_assets.partitions import SUBMISSIONS
 from musicfp_assets.resources import MusicfpResource
-from musicfp_assets.run_ranges import first_stretch, must_wait, range_request
+from musicfp_assets.run_ranges import Neighbours, as_neighbours, must_wait, range_request
+from musicfp_assets.sensors.pausing import Tick, unless_paused
 
 TICK_INTERVAL_S = 3
 # While uploads keep coming in, a run waits this long for more of them: starting one costs 2 CPU seconds.
@@ -67,28 +68,21 @@ def build_submission_sensor(ingest_job: UnresolvedAssetJobDefinition) -> dg.Sens
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Finds uploads in the submission bucket, adds a partition for each, and ingests them in batches.",
     )
-    def submission_sensor(context: dg.SensorEvaluationContext, musicfp: MusicfpResource) -> dg.SensorResult:
-        stage = musicfp.stage("")
-        cursor = _discover(stage, Cursor.parse(context.cursor))
-        requests: list[dg.RunRequest] = []
-        new_keys: list[str] = []
-        if not must_wait(context.instance, ingest_job.name):
-            with stage.database.read() as session:
-                due = submissions.due_for_ingest(session, limit=stage.settings.ingest_batch_tracks)
-            is_full = len(due) == stage.settings.ingest_batch_tracks
-            if due and (is_full or not cursor.is_gathering(time.time())):
-                known = SUBMISSIONS.get_partition_keys(dynamic_partitions_store=context.instance)
-                new_keys = _unknown(due, known)
-                batch = first_stretch(set(due), [*known, *new_keys], max_keys=stage.settings.ingest_batch_tracks)
-                requests = [range_request(batch)]
-        return dg.SensorResult(
-            run_requests=requests,
-            dynamic_partitions_requests=[SUBMISSIONS.build_add_request(new_keys)] if new_keys else [],
-            asset_events=_arrivals(stage.database, new_keys),
-            cursor=json.dumps(asdict(cursor)),
-        )
+    def submission_sensor(context: dg.SensorEvaluationContext, musicfp: MusicfpResource) -> Tick:
+        return unless_paused(musicfp, lambda: _tick(context, musicfp.stage(""), ingest_job.name))
 
     return submission_sensor
+
+
+def _tick(context: dg.SensorEvaluationContext, stage: StageContext, job_name: str) -> dg.SensorResult:
+    cursor = _discover(stage, Cursor.parse(context.cursor))
+    batch = _next_batch(context.instance, stage, job_name, is_gathering=cursor.is_gathering(time.time()))
+    return dg.SensorResult(
+        run_requests=[range_request(batch.keys)] if batch.keys else [],
+        dynamic_partitions_requests=_partition_requests(batch),
+        asset_events=_arrivals(stage.database, [key for key in batch.added if key not in set(batch.moved)]),
+        cursor=json.dumps(asdict(cursor)),
+    )
 
 
 def _discover(stage: StageContext, cursor: Cursor) -> Cursor:
@@ -112,9 +106,32 @@ def _discover(stage: StageContext, cursor: Cursor) -> Cursor:
     )
 
 
-def _unknown(keys: Sequence[str], known: Sequence[str]) -> list[str]:
-    already = set(known)
-    return [key for key in keys if key not in already]
+def _next_batch(instance: dg.DagsterInstance, stage: StageContext, job_name: str, *, is_gathering: bool) -> Neighbours:
+    """Return the submissions whose turn it is, at most as many as a batch has; none while another batch is at work.
+
+    Only now do they become partitions: so their order is that of their turns, whatever the order of their arrival.
+    """
+    nothing = Neighbours([], [], [])
+    if must_wait(instance, job_name):
+        return nothing
+    limit = stage.settings.ingest_batch_tracks
+    with stage.database.read() as session:
+        due = submissions.due_for_ingest(session, limit=limit)
+    if not due or (len(due) < limit and is_gathering):
+        return nothing
+    return as_neighbours(due, SUBMISSIONS.get_partition_keys(dynamic_partitions_store=instance))
+
+
+def _partition_requests(
+    batch: Neighbours,
+) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
+    # In this order. Killed in between, the daemon leaves keys that are no partition: they are added at the next tick.
+    requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
+    if batch.moved:
+        requests.append(SUBMISSIONS.build_delete_request(batch.moved))
+    if batch.added:
+        requests.append(SUBMISSIONS.build_add_request(batch.added))
+    return requests
 
 
 def _arrivals(database: Database, keys: Sequence[str]) -> list[dg.AssetMaterialization]:

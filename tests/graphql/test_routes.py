@@ -10,8 +10,8 @@ import httpx
 import numpy as np
 import pytest
 
+from graphql_api import readiness as readiness_module
 from graphql_api.app import create_app
-from graphql_api.routes import health
 from graphql_api.services import Services
 from musicfp.audio.decode import decode_pcm
 from musicfp.audio.sniff import require_format
@@ -183,9 +183,11 @@ def test_readyz_asks_dagster_for_its_daemons(
 
     client_class = httpx.AsyncClient
     monkeypatch.setattr(
-        health.httpx, "AsyncClient", lambda **options: client_class(**options, transport=httpx.MockTransport(answer))
+        readiness_module.httpx,
+        "AsyncClient",
+        lambda **options: client_class(**options, transport=httpx.MockTransport(answer)),
     )
-    readiness = health.Readiness(api.services)
+    readiness = readiness_module.Readiness(api.services)
 
     async def twice() -> str | None:
         await readiness.check()

@@ -34,6 +34,22 @@ def _request(stage: StageContext, filename: str = "Song.mp3", size_bytes: int = 
     return request_upload(stage.database, stage.store, stage.settings, filename=filename, size_bytes=size_bytes)
 
 
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [(None, None), ("", None), (" \u202e\t ", None), ("  the\nchoir\x00 ", "the choir"), ("x" * 64, "x" * 64)],
+)
+def test_a_submitter_is_kept_as_one_clean_line(stage: StageContext, told: str | None, kept: str | None) -> None:
+    """It says who takes turns with whom; nobody has to say."""
+    ticket = request_upload(stage.database, stage.store, stage.settings, filename="a.mp3", size_bytes=5, submitter=told)
+    assert submission_of(stage, ticket.submission_id).submitter == kept
+
+
+def test_a_submitter_that_is_too_long_is_refused(stage: StageContext) -> None:
+    """Cut off, two of them could become one."""
+    with pytest.raises(InvalidRequest, match="at most 64 characters"):
+        request_upload(stage.database, stage.store, stage.settings, filename="a.mp3", size_bytes=5, submitter="x" * 65)
+
+
 def _complete(stage: StageContext, submission_id: str, *parts: CompletedPart) -> SubmissionRow:
     return complete_upload(stage.database, stage.store, stage.settings, submission_id=submission_id, parts=parts)
 
