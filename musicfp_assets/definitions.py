@@ -20,6 +20,7 @@ from musicfp_assets.assets.search_index import SEARCH_INDEX, search_index, searc
 from musicfp_assets.assets.transcodes import build_transcodes
 from musicfp_assets.housekeeping import expiry_job, expiry_schedule
 from musicfp_assets.resources import MusicfpResource
+from musicfp_assets.retention import retention_job, retention_schedule
 from musicfp_assets.sensors.derive import build_derive_sensor, build_retry_sensor
 from musicfp_assets.sensors.search_index import build_search_index_sensor
 from musicfp_assets.sensors.submissions import build_submission_sensor
@@ -51,7 +52,15 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
             recognition_quality,
         ],
         asset_checks=[search_index_answers],
-        jobs=[ingest_job, transcode_job, feature_job, search_index_job, recognition_quality_job, expiry_job],
+        jobs=[
+            ingest_job,
+            transcode_job,
+            feature_job,
+            search_index_job,
+            recognition_quality_job,
+            expiry_job,
+            retention_job,
+        ],
         sensors=[
             build_submission_sensor(ingest_job),
             derive_sensor("transcode_sensor", transcode_job, stage_versions=of_transcodes),
@@ -59,7 +68,7 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
             build_retry_sensor(),
             build_search_index_sensor(search_index_job),
         ],
-        schedules=[expiry_schedule, recognition_quality_schedule],
+        schedules=[expiry_schedule, recognition_quality_schedule, retention_schedule],
         resources={"musicfp": MusicfpResource()},
         executor=dg.in_process_executor,  # a stage brings its own processes; one per step would only cost start-up time
     )

@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from dagster._core.storage.event_log.base import EventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite import SqliteScheduleStorage
@@ -41,6 +42,16 @@ class KeptOpenSqliteStorage(DagsterSqliteStorage):
         self._run_storage = _RunStorage(create_db_conn_string(str(history), "runs"))
         self._event_log_storage = _EventLogStorage(str(history / "runs"))
         self._schedule_storage = _ScheduleStorage(create_db_conn_string(str(schedules), "schedules"))
+
+
+def remove_run_log(storage: EventLogStorage, run_id: str) -> None:
+    """Delete the file with the log of a finished run, if this is a storage that has one; the assets' index stays."""
+    if not isinstance(storage, _EventLogStorage):
+        return
+    path = Path(storage.path_for_shard(run_id))
+    _open_file(storage.conn_string_for_shard(run_id)).engine.dispose()
+    for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        file.unlink(missing_ok=True)
 
 
 class _RunStorage(SqliteRunStorage):

@@ -31,6 +31,8 @@ MIN_FREE_BYTES = 512 << 20
 # Asked before every request of a run: asking in a loop must not load the parts.
 _KEEP_GOOD_S = 10.0
 _KEEP_BAD_S = 2.0
+# Each write costs money at some stores and a few bytes until the next compaction at others.
+_WRITE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True)
@@ -82,15 +84,22 @@ class StoreCheck:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._client: S3Client | None = None
+        self._write_at_s = 0.0
 
     def problem(self) -> str | None:
-        """Return what is wrong with the store, None if it keeps objects. May raise StoreUnavailable instead."""
+        """Return what is wrong with the store, None if it keeps objects. May raise StoreUnavailable instead.
+
+        Reads each time, writes every minute, and after a failure each time until a write succeeds.
+        """
         # Kept, because making a client costs more than asking with it; not made earlier, because it needs credentials.
         client = self._client = self._client or make_probe_client(self._settings)
         missing = missing_buckets(self._settings, client=client)
         if missing:
             return f"buckets are missing: {', '.join(missing)}"
-        require_objects(client, self._settings)
+        write_at_s, self._write_at_s = self._write_at_s, 0.0
+        is_time_to_write = time.monotonic() >= write_at_s
+        require_objects(client, self._settings, anew=is_time_to_write)
+        self._write_at_s = time.monotonic() + _WRITE_EVERY_S if is_time_to_write else write_at_s
         return None
 
 
