@@ -49,7 +49,7 @@ def remove_run_log(storage: EventLogStorage, run_id: str) -> None:
     if not isinstance(storage, _EventLogStorage):
         return
     path = Path(storage.path_for_shard(run_id))
-    _open_file(storage.conn_string_for_shard(run_id)).engine.dispose()
+    _open_file(storage.conn_string_for_shard(run_id)).forget()
     for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
         file.unlink(missing_ok=True)
 
@@ -102,6 +102,8 @@ class _EventLogStorage(SqliteEventLogStorage):
         """Open a transaction on a shard, as the original does, one at a time in this storage."""
         with self._db_lock:
             file = _open_file(self.conn_string_for_shard(shard))
+            if not Path(self.path_for_shard(shard)).exists():  # not made yet, or removed by another process
+                file.forget()
             file.knows("tables", lambda: self._make_tables(file))
             with file.transaction() as connection:
                 yield connection
@@ -120,6 +122,11 @@ class _OpenFile:
         )
         event.listen(self.engine, "connect", _prepare_connection)
         self._facts: set[str] = set()
+
+    def forget(self) -> None:
+        """Close the connections and what was found out: the file is gone, or will be."""
+        self.engine.dispose()
+        self._facts.clear()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

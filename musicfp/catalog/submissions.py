@@ -106,13 +106,15 @@ def due_for_ingest(session: Session, *, limit: int) -> list[str]:
     return list(session.exec(chosen))
 
 
-def with_leftover_objects(session: Session, *, limit: int) -> list[SubmissionRow]:
+def with_leftover_objects(session: Session, *, limit: int, after_id: str = "") -> list[SubmissionRow]:
     """Return decided submissions whose object should have been deleted but was not, perhaps because of a crash."""
     return list(
         session.exec(
             select(SubmissionRow)
             .where(
-                col(SubmissionRow.status).in_(("ACCEPTED", "DUPLICATE")), col(SubmissionRow.object_gone_at).is_(None)
+                col(SubmissionRow.status).in_(("ACCEPTED", "DUPLICATE")),
+                col(SubmissionRow.object_gone_at).is_(None),
+                col(SubmissionRow.id) > after_id,
             )
             .order_by(col(SubmissionRow.id))
             .limit(limit)
@@ -120,7 +122,7 @@ def with_leftover_objects(session: Session, *, limit: int) -> list[SubmissionRow
     )
 
 
-def kept_objects_before(session: Session, before: datetime, *, limit: int) -> list[SubmissionRow]:
+def kept_objects_before(session: Session, *, before: datetime, limit: int, after_id: str = "") -> list[SubmissionRow]:
     """Return decided submissions whose object was kept and that were received before this time."""
     return list(
         session.exec(
@@ -129,6 +131,7 @@ def kept_objects_before(session: Session, before: datetime, *, limit: int) -> li
                 col(SubmissionRow.status).in_(OBJECT_KEPT),
                 col(SubmissionRow.object_gone_at).is_(None),
                 col(SubmissionRow.received_at) < before,
+                col(SubmissionRow.id) > after_id,
             )
             .order_by(col(SubmissionRow.id))
             .limit(limit)
@@ -183,12 +186,16 @@ def reopen(session: Session, row: SubmissionRow) -> None:
     session.exec(delete(VerdictRow).where(col(VerdictRow.submission_id) == row.id))
 
 
-def overdue_uploads(session: Session, *, limit: int) -> list[SubmissionRow]:
+def overdue_uploads(session: Session, *, limit: int, after_id: str = "") -> list[SubmissionRow]:
     """Return awaited uploads whose signed URL has expired."""
     return list(
         session.exec(
             select(SubmissionRow)
-            .where(SubmissionRow.status == "AWAITING_UPLOAD", col(SubmissionRow.upload_expires_at) < utc_now())
+            .where(
+                SubmissionRow.status == "AWAITING_UPLOAD",
+                col(SubmissionRow.upload_expires_at) < utc_now(),
+                col(SubmissionRow.id) > after_id,
+            )
             .order_by(col(SubmissionRow.id))
             .limit(limit)
         ).all()

@@ -67,6 +67,14 @@ class SubmissionRow(Table, table=True):
             postgresql_where=text("object_gone_at IS NULL"),
         ),
         Index("ix_submission_status_id", "status", "id"),
+        # What is still in the bucket is found without looking at all that ever was.
+        Index(
+            "ix_submission_open",
+            "status",
+            "id",
+            sqlite_where=text("object_gone_at IS NULL"),
+            postgresql_where=text("object_gone_at IS NULL"),
+        ),
         # Whose turn it is among all that wait is read from this alone, however many were decided.
         Index(
             "ix_submission_waiting",

@@ -38,6 +38,7 @@ from musicfp.pipeline.inspection import Inspection, InspectionPool, InspectionRu
 from musicfp.pipeline.judgement import Judge
 from musicfp.pipeline.parallel import map_in_order
 from musicfp.pipeline.pauses import require_room
+from musicfp.pipeline.submission_pages import in_pages
 from musicfp.pipeline.versions import DEDUPE_VERDICT, INGEST_ASSET_VERSIONS
 
 LOGGER = logging.getLogger(__name__)
@@ -102,10 +103,8 @@ def forget_decided_objects(context: StageContext, *, limit: int = 1000) -> int:
 
     Another file that was put under the same key meanwhile is left for discovery to find.
     """
-    with context.database.read() as session:
-        leftovers = submissions.with_leftover_objects(session, limit=limit)
     n_forgotten = 0
-    for row in leftovers:
+    for row in in_pages(context.database, submissions.with_leftover_objects, limit=limit):
         if context.store.delete_unless_replaced(context.settings.submission_bucket, row.object_key, etag=row.etag):
             with context.database.write() as session:
                 submissions.mark_object_gone(session, row.id)

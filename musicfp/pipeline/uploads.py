@@ -16,6 +16,7 @@ from musicfp.catalog.engine import Database, utc_now
 from musicfp.catalog.tables import SubmissionRow
 from musicfp.errors import InvalidRequest, NotFound
 from musicfp.identity import MAX_SUBMITTER_CHARACTERS, file_extension, is_id, new_id, submission_key
+from musicfp.pipeline.submission_pages import in_pages
 from musicfp.settings import Settings
 from musicfp.store.objects import ObjectStore
 from musicfp.text import clean_line
@@ -134,10 +135,8 @@ def complete_upload(
 
 def expire_overdue_uploads(database: Database, store: ObjectStore, settings: Settings, *, limit: int = 500) -> int:
     """End awaited uploads whose ticket has expired without an object; return how many. Idempotent."""
-    with database.read() as session:
-        overdue = submissions.overdue_uploads(session, limit=limit)
     expired = 0
-    for row in overdue:
+    for row in in_pages(database, submissions.overdue_uploads, limit=limit):
         if store.stat(settings.submission_bucket, row.object_key) is not None:
             continue  # it came at the last moment: discovery takes it
         if row.multipart_upload_id:

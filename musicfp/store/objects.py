@@ -39,6 +39,15 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True)
+class MultipartInfo:
+    """An upload in parts that was neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+    begun_at: datetime
+
+
+@dataclass(frozen=True)
 class Downloaded:
     """A downloaded object: the SHA-256 is of the bytes now in the file."""
 
@@ -159,6 +168,14 @@ class ObjectStore:
                 UploadId=upload_id,
                 MultipartUpload={"Parts": listed},  # type: ignore[typeddict-item]
             )
+
+    def list_multiparts(self, bucket: str) -> Iterator[MultipartInfo]:
+        """Yield all uploads in parts that were neither completed nor aborted."""
+        paginator = self.client.get_paginator("list_multipart_uploads")
+        with translated(f"list the multipart uploads of {bucket}"):
+            for page in paginator.paginate(Bucket=bucket):
+                for item in page.get("Uploads", []):
+                    yield MultipartInfo(item["Key"], item["UploadId"], item["Initiated"])
 
     def abort_multipart(self, bucket: str, key: str, upload_id: str) -> None:
         """Forget a multipart upload and its parts; one that is not there is no error."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
+from sqlalchemy.exc import OperationalError
 
 from musicfp.catalog import derivations, relations
 from musicfp.catalog.derivations import Failure
@@ -23,6 +24,7 @@ from musicfp_assets import housekeeping
 from musicfp_assets.definitions import FEATURE_JOB, INGEST_JOB, TRANSCODE_JOB, build_definitions
 from musicfp_assets.resources import MusicfpResource
 from musicfp_assets.run_ranges import ONLY_MISSING_TAG, as_neighbours, first_stretch, has_unfinished_run
+from musicfp_assets.sensors import submissions as discovery_of_sensor
 from musicfp_assets.sensors.submissions import GATHER_S, Cursor
 from tests.dagster.conftest import Orchestra
 from tests.support.accepted import accept_track
@@ -119,6 +121,32 @@ def test_a_batch_is_bounded_and_the_rest_follows(
     assert _range_of(result) == (keys[0], keys[1])
     assert orchestra.run(INGEST_JOB, keys[:2]).success
     assert _range_of(_quiet_tick(orchestra, result.cursor)) == (keys[2], keys[2])
+
+
+@pytest.mark.parametrize("name", ["submission_sensor", "transcode_sensor", "feature_sensor", "retry_sensor"])
+def test_while_work_cannot_be_done_nothing_is_asked_for_and_the_tick_says_why(
+    orchestra: Orchestra, songs: SongFolder, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """No failed tick, no run that is bound to fail; afterwards it goes on by itself."""
+    upload(orchestra.stage, songs.song(1))
+    with monkeypatch.context() as patched:
+        patched.setenv("MUSICFP_S3_PORT", "9")
+        result = _tick(orchestra, name)
+        assert (result.skip_reason or dg.SkipReason("")).skip_message.startswith("paused, objectStore: ")
+        assert not result.run_requests
+        assert result.cursor is None
+    assert "paused" not in str(_tick(orchestra, name).skip_reason)
+
+
+def test_a_database_that_goes_away_in_a_tick_is_a_pause(orchestra: Orchestra, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was asked last."""
+
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError("SELECT 1", {}, Exception("the connection is closed"))
+
+    monkeypatch.setattr(discovery_of_sensor, "discover", away)
+    result = _tick(orchestra, "submission_sensor")
+    assert str(result.skip_reason) == str(dg.SkipReason("paused, database: the connection is closed"))
 
 
 def test_what_was_chosen_before_and_is_not_adjacent_is_moved_behind_the_others(

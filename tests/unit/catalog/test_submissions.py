@@ -260,9 +260,9 @@ def test_kept_objects_are_found_by_the_age_of_their_arrival(database: Database) 
         _decide(database, received(database, number), status)
     now = utc_now()
     with database.read() as session:
-        old = submissions.kept_objects_before(session, now + timedelta(seconds=5), limit=10)
+        old = submissions.kept_objects_before(session, before=now + timedelta(seconds=5), limit=10)
         assert [row.status for row in old] == ["NEEDS_REVIEW", "REJECTED", "FAILED"]
-        assert submissions.kept_objects_before(session, now - timedelta(hours=1), limit=10) == []
+        assert submissions.kept_objects_before(session, before=now - timedelta(hours=1), limit=10) == []
 
 
 def test_the_oldest_awaited_key_is_that_of_the_oldest_open_ticket(database: Database) -> None:

@@ -1,4 +1,4 @@
-"""Who submitted what, why it is put off, and an index of what waits."""
+"""Who submitted what, why it is put off, and indexes of what waits and what is in the bucket."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -9,6 +9,7 @@ branch_labels = None
 depends_on = None
 
 _WAITING = sa.text("status = 'RECEIVED'")
+_OPEN = sa.text("object_gone_at IS NULL")
 
 
 def upgrade() -> None:
@@ -22,10 +23,12 @@ def upgrade() -> None:
         sqlite_where=_WAITING,
         postgresql_where=_WAITING,
     )
+    op.create_index("ix_submission_open", "submission", ["status", "id"], sqlite_where=_OPEN, postgresql_where=_OPEN)
 
 
 def downgrade() -> None:
     """Undo."""
+    op.drop_index("ix_submission_open", table_name="submission")
     op.drop_index("ix_submission_waiting", table_name="submission")
     # Not as a batch: that would make the table anew, and dropping the old one takes what refers to it along.
     op.drop_column("submission", "put_off_because")
