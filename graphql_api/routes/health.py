@@ -1,13 +1,17 @@
 """Whether the process lives, whether the product is ready, its metrics and its schema."""
 
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from sqlalchemy.exc import OperationalError
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 
+from graphql_api.observability import CatalogueCounts
 from graphql_api.schema import sdl
 from graphql_api.services import Services
-from musicfp.catalog import pages
-from musicfp.catalog.tables import SUBMISSION_STATUSES
+from graphql_api.workers import Overloaded
+from musicfp.catalog import derivations, pages, submissions
+from musicfp.catalog.engine import utc_now
+from musicfp.pipeline.pauses import free_bytes
 from musicfp.pipeline.shared_index import IndexStatus
 
 _SDL = sdl()
@@ -44,23 +48,31 @@ def _accelerator(status: IndexStatus | None) -> dict[str, object] | None:
 
 
 async def get_metrics(request: Request) -> Response:
-    """Answer all metrics in Prometheus' text form."""
+    """Answer all metrics in Prometheus' text form, also when what is counted in the database cannot be."""
     services: Services = request.app.state.services
+    metrics = services.metrics
+    metrics.found_ready(await request.app.state.readiness.check())
+    metrics.disk_free.set(free_bytes(services.settings.home))
+    try:
+        counts, index = await services.workers.database.run(_count, services)
+    except (OperationalError, Overloaded):
+        metrics.counted(None)
+    else:
+        metrics.counted(counts)
+        metrics.indexed(index)
+    return Response(generate_latest(metrics.registry), media_type=CONTENT_TYPE_LATEST)
 
-    def count() -> tuple[int, dict[str, int], IndexStatus]:
-        with services.database.read() as session:
-            return (
-                pages.count_tracks(session),
-                pages.count_submissions_by_status(session),
-                services.search_index.status(session),
-            )
 
-    n_tracks, by_status, index = await services.workers.database.run(count)
-    services.metrics.indexed(index)
-    services.metrics.catalogue_tracks.set(n_tracks)
-    for status in SUBMISSION_STATUSES:
-        services.metrics.submissions.labels(status).set(by_status.get(status, 0))
-    return Response(generate_latest(services.metrics.registry), media_type=CONTENT_TYPE_LATEST)
+def _count(services: Services) -> tuple[CatalogueCounts, IndexStatus]:
+    with services.database.read() as session:
+        since = submissions.oldest_waiting_since(session)
+        counts = CatalogueCounts(
+            n_tracks=pages.count_tracks(session),
+            submissions=pages.count_submissions_by_status(session),
+            derivations=derivations.counts_not_made(session),
+            oldest_waiting_s=max(0.0, (utc_now() - since).total_seconds()) if since else 0.0,
+        )
+        return counts, services.search_index.status(session)
 
 
 async def get_schema(request: Request) -> Response:  # noqa: ARG001

@@ -106,6 +106,13 @@ def due_for_ingest(session: Session, *, limit: int) -> list[str]:
     return list(session.exec(chosen))
 
 
+def oldest_waiting_since(session: Session) -> datetime | None:
+    """Return when the file of the oldest submission without a verdict arrived, None if nothing waits."""
+    return session.exec(
+        select(SubmissionRow.received_at).where(_is_received()).order_by(col(SubmissionRow.id)).limit(1)
+    ).first()
+
+
 def with_leftover_objects(session: Session, *, limit: int, after_id: str = "") -> list[SubmissionRow]:
     """Return decided submissions whose object should have been deleted but was not, perhaps because of a crash."""
     return list(

@@ -120,21 +120,22 @@ def database_problem(database: Database) -> str | None:
 def disk_problem(settings: Settings) -> str | None:
     """Return which disk of ours has too little room to begin anything, None if all have enough."""
     for folder in dict.fromkeys((settings.home, *_database_folder(settings))):
-        present = next(each for each in (folder, *folder.parents) if each.exists())
-        free_bytes = shutil.disk_usage(present).free
-        if free_bytes < MIN_FREE_BYTES:
-            return (
-                f"Only {free_bytes >> 20} MiB are free at {present}; nothing is begun below "
-                f"{MIN_FREE_BYTES >> 20} MiB. Make room."
-            )
+        free = free_bytes(folder)
+        if free < MIN_FREE_BYTES:
+            return f"Only {free >> 20} MiB are free at {folder}; nothing is begun below {MIN_FREE_BYTES >> 20} MiB."
     return None
+
+
+def free_bytes(folder: Path) -> int:
+    """Return the room on the disk that a folder is on, or will be."""
+    return shutil.disk_usage(next(each for each in (folder, *folder.parents) if each.exists())).free
 
 
 def require_room(directory: Path, needed_bytes: int) -> None:
     """Raise StoreUnavailable, which is held against no file, if a directory for scratch files has less room."""
-    free_bytes = shutil.disk_usage(directory).free
-    if free_bytes < needed_bytes:
-        raise StoreUnavailable(f"Only {free_bytes} bytes are free for scratch files in {directory}; make room.")
+    free = free_bytes(directory)
+    if free < needed_bytes:
+        raise StoreUnavailable(f"Only {free} bytes are free for scratch files in {directory}; make room.")
 
 
 def first_line(error: OperationalError) -> str:

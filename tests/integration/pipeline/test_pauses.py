@@ -1,13 +1,16 @@
 """When nothing is begun, and that what breaks for everybody is held against nobody. Real store, both databases."""
 
+import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
-from sqlalchemy import event, text
+from botocore.exceptions import ClientError
+from sqlalchemy import event, make_url
 from sqlalchemy.exc import OperationalError
 
 from musicfp.catalog import derivations
@@ -17,10 +20,10 @@ from musicfp.pipeline import pauses
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.derived_tracks import raise_if_no_track_is_to_blame
 from musicfp.pipeline.ingest import ingest_batch
-from musicfp.pipeline.pauses import Pauses, database_problem, disk_problem
+from musicfp.pipeline.pauses import Pauses, StoreCheck, database_problem, disk_problem
 from musicfp.pipeline.transcoding import transcode_batch
 from musicfp.pipeline.versions import transcode_versions
-from musicfp.store import probe
+from tests.support.accepted import accept_track
 from tests.support.ingesting import ingest_all, submission_of, upload_and_discover
 from tests.support.songs import SongFolder
 
@@ -44,24 +47,30 @@ def test_a_store_that_does_not_answer_is_named(stage: StageContext) -> None:
     assert "127.0.0.1:9" in pause.message
 
 
-def test_a_store_that_only_reads_is_noticed(stage: StageContext, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_store_that_only_reads_is_noticed(stage: StageContext) -> None:
     """As one does whose disk is full: written every minute, and each time while it fails."""
-    check = pauses.StoreCheck(stage.settings)
+    check = StoreCheck(stage.settings)
     assert check.problem() is None
     client = check._client
     assert client is not None
-    written: list[str] = []
-    client.meta.events.register("before-call.s3.PutObject", lambda **_: written.append("put"))
+    answers: list[ClientError | None] = []
+
+    def answer(**_: object) -> None:
+        answers.append(full if is_full else None)
+        if is_full:
+            raise full
+
+    full, is_full = ClientError({"ResponseMetadata": {"HTTPStatusCode": 500}}, "PutObject"), True  # type: ignore[typeddict-item]
+    client.meta.events.register("before-call.s3.PutObject", answer)
     assert check.problem() is None
-    assert written == []
-    monkeypatch.setattr(pauses, "_WRITE_EVERY_S", -1.0)
-    check._write_at_s = 0.0
-    monkeypatch.setattr(probe, "_CONTENT", b"")  # what comes back is something else
-    with pytest.raises(StoreUnavailable):
-        check.problem()
-    monkeypatch.undo()
-    assert check.problem() is None
-    assert len(written) == 2
+    assert answers == []
+    check._write_at_s = 0.0  # as a minute later
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable, match="500"):
+            check.problem()
+    is_full = False
+    assert [check.problem() for _ in range(2)] == [None, None]
+    assert answers == [full, full, None]
     client.close()
 
 
@@ -86,14 +95,13 @@ def test_a_database_that_can_only_be_read_is_named(database: Database) -> None:
     assert database_problem(database) is None
     if database.is_sqlite:
         return  # has no such state: a full disk is the disk's check
-    with database.engine.connect() as connection:
-        name = connection.execute(text("SELECT current_database()")).scalar_one()
-        for value, expected in (("on", "read only"), ("off", "")):
-            connection.execute(text(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {value}'))
-            connection.commit()
-            connection.invalidate()
-            database.close()
-            assert expected in (database_problem(database) or "")
+    server = make_url(database.url).set(drivername="postgresql", database="postgres")
+    name = make_url(database.url).database
+    with psycopg.connect(server.render_as_string(), autocommit=True) as administration:
+        for value, expected in (("on", True), ("off", False)):
+            administration.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = {value}')
+            database.close()  # holds for new connections
+            assert ("read only" in (database_problem(database) or "")) is expected
 
 
 def test_a_database_that_does_not_answer_is_named() -> None:
@@ -117,6 +125,9 @@ def _full(database: Database) -> Iterator[None]:
         connection.exec_driver_sql("SELECT pg_terminate_backend(pg_backend_pid())")
 
     name, listener = ("connect", limit) if database.is_sqlite else ("commit", cut)
+    if database.is_sqlite:
+        with closing(sqlite3.connect(make_url(database.url).database or "")) as connection:
+            connection.execute("VACUUM")  # or there may be room within its pages
     database.close()
     event.listen(database.engine, name, listener)
     try:
@@ -128,6 +139,8 @@ def _full(database: Database) -> Iterator[None]:
 
 def test_a_batch_that_the_database_does_not_take_comes_again(stage: StageContext, songs: SongFolder) -> None:
     """Nothing is counted, nothing is lost; when there is room again, all of it is decided."""
+    for number in range(20):  # so that pages are full, and what comes needs new ones
+        accept_track(stage.database, number)
     submission_ids = upload_and_discover(stage, songs.song(1), songs.file("t.mp3", b"text" * 99))
     with _full(stage.database), pytest.raises(OperationalError):
         list(ingest_batch(stage, submission_ids))
