@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -17,25 +18,59 @@ _START_WITHIN_S = 60
 _OPTIONS = "-c listen_addresses=127.0.0.1 -c fsync=off -c max_connections=200"
 
 
+class PostgresServer:
+    """A server with data of its own, which can be stopped and started again at the same address."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._data, self._port = directory / "data", free_port()
+        self._user = _server_user(directory)
+        self._server: subprocess.Popen[bytes] | None = None
+        self._binaries = _binaries()
+        initdb = [str(self._binaries / "initdb"), "-D", str(self._data), "-U", "musicfp", "-A", "trust", "-E", "UTF8"]
+        _run(initdb, self._user)
+
+    @property
+    def url_prefix(self) -> str:
+        """The URL to which a database name is added."""
+        return f"postgresql+psycopg://musicfp@127.0.0.1:{self._port}/"
+
+    def start(self) -> None:
+        """Start it and wait until it answers."""
+        argv = [
+            *(str(self._binaries / "postgres"), "-D", str(self._data), "-p", str(self._port)),
+            *("-k", str(self._directory), *_OPTIONS.split()),
+        ]
+        with (self._directory / "postgres.log").open("ab") as log:
+            self._server = subprocess.Popen(argv, user=self._user, stdout=subprocess.DEVNULL, stderr=log)
+        _wait_until_it_answers(self._port, self._directory)
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """Stop it: SIGTERM waits for its clients, SIGINT cuts them off, SIGQUIT is a crash."""
+        if self._server is not None:
+            self._server.send_signal(how)
+            self._server.wait(timeout=30)
+            self._server = None
+
+
+@contextmanager
+def postgres_server() -> Iterator[PostgresServer]:
+    """Run a server and stop it at the end."""
+    # Not in pytest's directory: pytest closes that to other users, and the server does not run as root.
+    with tempfile.TemporaryDirectory(prefix="musicfp-postgres-", ignore_cleanup_errors=True) as name:
+        server = PostgresServer(Path(name))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.stop(signal.SIGINT)
+
+
 @contextmanager
 def running_postgres() -> Iterator[str]:
     """Run a server with data of its own; yield the URL prefix to which a database name is added."""
-    binaries = _binaries()
-    # Not in pytest's directory: pytest closes that to other users, and the server does not run as root.
-    with tempfile.TemporaryDirectory(prefix="musicfp-postgres-", ignore_cleanup_errors=True) as name:
-        directory = Path(name)
-        data, port = directory / "data", free_port()
-        user = _server_user(directory)
-        _run([str(binaries / "initdb"), "-D", str(data), "-U", "musicfp", "-A", "trust", "-E", "UTF8"], user)
-        argv = [str(binaries / "postgres"), "-D", str(data), "-p", str(port), "-k", name, *_OPTIONS.split()]
-        with (directory / "postgres.log").open("wb") as log:
-            server = subprocess.Popen(argv, user=user, stdout=subprocess.DEVNULL, stderr=log)
-        try:
-            _wait_until_it_answers(port, directory)
-            yield f"postgresql+psycopg://musicfp@127.0.0.1:{port}/"
-        finally:
-            server.terminate()
-            server.wait(timeout=30)
+    with postgres_server() as server:
+        yield server.url_prefix
 
 
 @contextmanager
