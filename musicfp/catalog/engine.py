@@ -69,6 +69,14 @@ class Database:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_ACCEPTANCE_LOCK})"))
             yield session
 
+    def is_read_only(self) -> bool:
+        """Ask whether changes are refused, as PostgreSQL does that is a standby, or whose host has made it so."""
+        with self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.execute(text("SELECT 1"))
+                return False
+            return str(connection.execute(text("SHOW transaction_read_only")).scalar_one()) == "on"
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()

@@ -6,8 +6,9 @@ anything missed; in a small bucket it costs no more than a cheap one, and may ta
 repeated at will. (S3's times have whole seconds, so they cannot serve as a cursor.)
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import PurePosixPath
 
@@ -59,7 +60,8 @@ def discover(
     n_listed, last = 0, ""
     for page in _pages(islice(listing, _MAX_OBJECTS_PER_PASS)):
         files = [each for each in page if not each.key.endswith("/") and "\x00" not in each.key]
-        found += _record_page(database, files)
+        list_again = partial(store.list_after, settings.submission_bucket, prefix=prefix, after=last or start)
+        found += _record_page(database, files, list_again)
         newest = max([newest, *(each.key for each in files if submission_id_of_key(each.key))])
         n_listed, last = n_listed + len(page), page[-1].key
     if not complete:
@@ -84,17 +86,23 @@ def _pages(listing: Iterator[ObjectInfo]) -> Iterator[list[ObjectInfo]]:
         yield page
 
 
-def _record_page(database: Database, page: list[ObjectInfo]) -> list[str]:
+def _record_page(
+    database: Database, page: list[ObjectInfo], list_again: Callable[[], Iterator[ObjectInfo]]
+) -> list[str]:
     """Record the news of one page of the listing; a page without news costs one query."""
     keys = [each.key for each in page]
     with database.read() as session:
         known = submissions.open_by_key(session, keys)
     if all(_is_old_news(known.get(each.key), each) for each in page):
         return []
+    # A run deletes what it has decided, and then says so. What it deletes between a listing and the query for what is
+    # known looks as if it had just come; a listing after the query does not have it any more.
+    unknown = {each for each in page if each.key not in known}
+    there = unknown.intersection(islice(list_again(), len(page) + _PAGE_OBJECTS)) if unknown else unknown
     with database.write() as session:
         known = submissions.open_by_key(session, keys)
         news = [each for each in page if not _is_old_news(known.get(each.key), each)]
-        return [_record(session, each, known.get(each.key)) for each in news]
+        return [_record(session, each, known.get(each.key)) for each in news if each.key in known or each in there]
 
 
 def _is_old_news(row: SubmissionRow | None, found: ObjectInfo) -> bool:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqlalchemy import make_url, text
+from sqlalchemy import make_url
 from sqlalchemy.exc import OperationalError
 
 from musicfp.catalog.engine import Database
@@ -106,11 +106,7 @@ class StoreCheck:
 def database_problem(database: Database) -> str | None:
     """Return why the catalogue cannot be changed, None if it can."""
     try:
-        with database.read() as session:
-            if database.is_sqlite:
-                session.execute(text("SELECT 1"))
-                return None
-            is_read_only = session.execute(text("SHOW transaction_read_only")).scalar_one() == "on"
+        is_read_only = database.is_read_only()
     except OperationalError as error:
         return f"The database does not answer: {first_line(error)}"
     # Hosted databases are made read-only when their disk is full, and so is a server that stands in for another.
