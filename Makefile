@@ -35,6 +35,7 @@ fmt: ## format and repair what ruff can
 bench: ## costs of orchestration, of comparing, and of search at 1,000 to 100,000 tracks; half an hour; ARGS="--tracks 1000000 --no-table"
 	@scripts/bootstrap.sh test
 	python -m bench.orchestration
+	python -m bench.growth
 	python -m bench.compare
 	python -m bench.search $(ARGS)
 

@@ -16,8 +16,9 @@ from starlette.staticfiles import StaticFiles
 
 from graphql_api.limits import BODY_LIMITS, BodyLimit, LoopbackOnly
 from graphql_api.notifications import QueueWatch
+from graphql_api.readiness import Readiness
 from graphql_api.routes.graphql import STATIC_PATH, GraphQLRoute
-from graphql_api.routes.health import Readiness, get_healthz, get_metrics, get_readyz, get_schema
+from graphql_api.routes.health import get_healthz, get_metrics, get_readyz, get_schema
 from graphql_api.routes.identify import post_identify
 from graphql_api.routes.problems import failed, on_http_exception
 from graphql_api.routes.uploads import post_upload
@@ -28,11 +29,12 @@ from musicfp.settings import Settings
 def create_app(settings: Settings | None = None, *, services: Services | None = None) -> Starlette:
     """Return the application; without `services` it opens what the settings name."""
     services = services or Services(settings or Settings.from_env())
+    readiness = Readiness(services)
     app = Starlette(
         routes=[
             Route("/", _to_ide),
             # Not Mount: that would answer /graphql with a redirect.
-            Route("/graphql", GraphQLRoute(services)),
+            Route("/graphql", GraphQLRoute(services, readiness)),
             Route("/upload", post_upload, methods=["POST"]),
             Route("/identify", post_identify, methods=["POST"]),
             Route("/healthz", get_healthz),
@@ -46,7 +48,7 @@ def create_app(settings: Settings | None = None, *, services: Services | None = 
         lifespan=_lifespan,
     )
     app.state.services = services
-    app.state.readiness = Readiness(services)
+    app.state.readiness = readiness
     app.state.queue_watch = QueueWatch(services.settings)
     return app
 

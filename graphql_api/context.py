@@ -6,7 +6,9 @@ import strawberry
 
 from graphql_api.loaders import Loaders
 from graphql_api.observability import INVALID_OPERATION
+from graphql_api.readiness import Readiness
 from graphql_api.services import Services
+from graphql_api.waiting_line import WaitingLine
 
 
 @dataclass
@@ -14,6 +16,8 @@ class RequestContext:
     """Made anew for each request. Holds no database session: every batch and resolver opens its own."""
 
     services: Services
+    readiness: Readiness
+    waiting_line: WaitingLine
     loaders: Loaders = field(init=False)
     operation: str = INVALID_OPERATION
 

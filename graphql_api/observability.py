@@ -6,8 +6,9 @@ Label values never come from a client: an operation is named after the schema's 
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from graphql import FieldNode, get_operation_ast
@@ -15,7 +16,9 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from strawberry.extensions import SchemaExtension
 from strawberry.types import ExecutionContext
 
+from musicfp.catalog.derivations import NOT_MADE
 from musicfp.catalog.engine import utc_now
+from musicfp.catalog.tables import SUBMISSION_STATUSES
 from musicfp.pipeline.shared_index import IndexStatus
 from musicfp.store.notifications import QueueStatus
 
@@ -26,6 +29,16 @@ INVALID_OPERATION = "graphql invalid"
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 _CANDIDATES = (0, 10, 30, 100, 300, 1000, 3000, 10_000)
+
+
+@dataclass(frozen=True)
+class CatalogueCounts:
+    """What is counted in the catalogue whenever Prometheus asks."""
+
+    n_tracks: int
+    submissions: Mapping[str, int]
+    derivations: Mapping[str, int]
+    oldest_waiting_s: float
 
 
 class Metrics:
@@ -81,6 +94,36 @@ class Metrics:
         )
         self.catalogue_tracks = Gauge("musicfp_catalogue_tracks", "Accepted tracks.", registry=self.registry)
         self.submissions = Gauge("musicfp_submissions", "Submissions by status.", ["status"], registry=self.registry)
+        self.oldest_waiting = Gauge(
+            "musicfp_oldest_waiting_seconds",
+            "Time since the file of the oldest submission without a verdict arrived; 0 without one.",
+            registry=self.registry,
+        )
+        self.derivations = Gauge(
+            "musicfp_derivations", "Assets of tracks that are not made, by status.", ["status"], registry=self.registry
+        )
+        self.ready = Gauge(
+            "musicfp_ready",
+            "1 if this part is ready, 0 if not; the parts of /readyz.",
+            ["part"],
+            registry=self.registry,
+        )
+        self.disk_free = Gauge("musicfp_disk_free_bytes", "Room on the disk of MUSICFP_HOME.", registry=self.registry)
+
+    def counted(self, counts: "CatalogueCounts | None") -> None:
+        """Take over what was counted in the catalogue; None, and all of it is unknown, when it could not be."""
+        unknown = float("nan")
+        self.catalogue_tracks.set(counts.n_tracks if counts else unknown)
+        self.oldest_waiting.set(counts.oldest_waiting_s if counts else unknown)
+        for status in SUBMISSION_STATUSES:
+            self.submissions.labels(status).set(counts.submissions.get(status, 0) if counts else unknown)
+        for status in NOT_MADE:
+            self.derivations.labels(status).set(counts.derivations.get(status, 0) if counts else unknown)
+
+    def found_ready(self, problems: Mapping[str, str | None]) -> None:
+        """Take over what was found out about each part."""
+        for part, problem in problems.items():
+            self.ready.labels(part).set(problem is None)
 
     def indexed(self, status: IndexStatus) -> None:
         """Take over how the search accelerator stands."""

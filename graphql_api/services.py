@@ -42,11 +42,18 @@ class Services:
         """All features that extractors declare."""
         return load_builtin(self.settings.feature_modules).definitions()
 
-    async def request_upload(self, *, filename: str, size_bytes: int) -> UploadTicket:
+    async def request_upload(self, *, filename: str, size_bytes: int, submitter: str | None = None) -> UploadTicket:
         """Open a submission in a thread. Raises InvalidRequest."""
 
         def request() -> UploadTicket:
-            return request_upload(self.database, self.store, self.settings, filename=filename, size_bytes=size_bytes)
+            return request_upload(
+                self.database,
+                self.store,
+                self.settings,
+                filename=filename,
+                size_bytes=size_bytes,
+                submitter=submitter,
+            )
 
         return await self.workers.database.run(request)
 

@@ -10,6 +10,8 @@ from pathlib import PurePosixPath
 
 from ulid import ULID
 
+from musicfp.text import clean_line
+
 ID_PATTERN = re.compile(r"[0-9a-hjkmnp-tv-z]{26}")
 _EXTENSION = re.compile(r"[a-z0-9]{1,8}")
 # A source may have the id of its submission behind the hash.
@@ -22,6 +24,7 @@ _TRANSCODE_KEY = re.compile(
 SUBMISSION_PREFIX = "submissions/"
 # Read to find out whether a store keeps objects; its content is its key. Never in the submission bucket.
 PROBE_KEY = "probes/musicfp"
+MAX_SUBMITTER_CHARACTERS = 64
 INDEX_SEGMENT_PREFIX = "search-index/"
 
 
@@ -52,6 +55,13 @@ def submission_id_of_key(key: str) -> str | None:
         return None
     stem = key.removeprefix(SUBMISSION_PREFIX).split(".", 1)[0]
     return stem if is_id(stem) else None
+
+
+def submitter_of_key(key: str) -> str | None:
+    """Return who dropped an object by the folder at the beginning of its key, None for one in no folder or in ours."""
+    folder, slash, _ = key.partition("/")
+    ours = SUBMISSION_PREFIX.rstrip("/")
+    return clean_line(folder, max_characters=MAX_SUBMITTER_CHARACTERS) or None if slash and folder != ours else None
 
 
 def source_key(source_sha256: str, extension: str) -> str:

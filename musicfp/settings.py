@@ -40,6 +40,7 @@ class Settings:
     transcode_profiles: tuple[str, ...]
     upload_expiry_s: int
     submission_ttl_days: int
+    dagster_retention_days: int
     max_upload_bytes: int
     max_duration_s: float
     review_related: bool
@@ -88,6 +89,7 @@ class Settings:
             transcode_profiles=env.names("MUSICFP_TRANSCODE_PROFILES", DEFAULT_TRANSCODE_PROFILES),
             upload_expiry_s=env.integer("MUSICFP_UPLOAD_EXPIRY_S", 3600, low=1, high=7 * 86400),
             submission_ttl_days=env.integer("MUSICFP_SUBMISSION_TTL_DAYS", 7, low=1, high=3650),
+            dagster_retention_days=env.integer("MUSICFP_DAGSTER_RETENTION_DAYS", 30, low=1, high=3650),
             max_upload_bytes=env.integer("MUSICFP_MAX_UPLOAD_BYTES", 1 << 30, low=1, high=_MAX_SIZE_BYTES),
             max_duration_s=float(env.integer("MUSICFP_MAX_DURATION_S", 4 * 3600, low=1, high=86400)),
             review_related=env.flag("MUSICFP_REVIEW_RELATED", default=False),

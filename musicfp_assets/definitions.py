@@ -23,6 +23,7 @@ from musicfp_assets.deletions import deletion_job, deletion_sensor
 from musicfp_assets.housekeeping import expiry_job, expiry_schedule
 from musicfp_assets.reconciling import reconcile_job, reconcile_schedule
 from musicfp_assets.resources import MusicfpResource
+from musicfp_assets.retention import retention_job, retention_schedule
 from musicfp_assets.sensors.derive import build_derive_sensor, build_retry_sensor
 from musicfp_assets.sensors.lost_events import build_lost_events_sensor
 from musicfp_assets.sensors.notifications import notifications_delivered
@@ -70,6 +71,7 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
             expiry_job,
             deletion_job,
             reconcile_job,
+            retention_job,
         ],
         sensors=[
             build_submission_sensor(ingest_job),
@@ -86,7 +88,13 @@ def build_definitions(settings: Settings, registry: Registry) -> dg.Definitions:
             build_search_index_sensor(search_index_job),
             deletion_sensor,
         ],
-        schedules=[expiry_schedule, recognition_quality_schedule, reconcile_schedule, standing_checks_schedule],
+        schedules=[
+            expiry_schedule,
+            recognition_quality_schedule,
+            reconcile_schedule,
+            standing_checks_schedule,
+            retention_schedule,
+        ],
         resources={"musicfp": MusicfpResource()},
         executor=dg.in_process_executor,  # a stage brings its own processes; one per step would only cost start-up time
     )

@@ -8,6 +8,7 @@ from dagster_aws.s3 import S3Resource
 from musicfp.catalog.engine import Database
 from musicfp.catalog.lineage import Provenance
 from musicfp.pipeline.context import StageContext
+from musicfp.pipeline.pauses import Pause, Pauses
 from musicfp.settings import Settings
 from musicfp.store.connection import make_signing_client, store_connection
 from musicfp.store.notifications import NotificationQueue, open_queue
@@ -27,6 +28,11 @@ class MusicfpResource(dg.ConfigurableResource):  # type: ignore[type-arg]
             provenance=Provenance(run_id),
         )
 
+    def pause(self) -> Pause | None:
+        """Return why no run should be asked for now, None if one may be."""
+        settings = Settings.from_env()
+        return _pauses(settings, _open_database(settings.database_url)).current()
+
     def database(self) -> Database:
         """Return the catalogue's database."""
         return _open_database(Settings.from_env().database_url)
@@ -41,6 +47,11 @@ class MusicfpResource(dg.ConfigurableResource):  # type: ignore[type-arg]
 @cache
 def _open_database(url: str) -> Database:
     return Database(url)
+
+
+@cache
+def _pauses(settings: Settings, database: Database) -> Pauses:
+    return Pauses(settings, database)
 
 
 @cache

@@ -1,11 +1,12 @@
 """Asking Dagster for one run over a batch of partitions.
 
 A run over many partitions is a range: two tags naming its ends in the order in which the partitions were added. Keys
-that are not next to each other therefore need several runs.
+that are not next to each other therefore need several runs, or have to be made neighbours.
 """
 
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 import dagster as dg
 from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
@@ -21,6 +22,18 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """How the keys of a batch come to lie next to each other: take `moved` out, then put `added` at the end.
+
+    `keys` is the batch in the order in which the keys then follow each other.
+    """
+
+    keys: list[str]
+    moved: list[str]
+    added: list[str]
 
 
 def must_wait(instance: dg.DagsterInstance, job_name: str) -> bool:
@@ -55,6 +68,23 @@ def first_stretch(wanted: Collection[str], ordered: Sequence[str], *, max_keys: 
         elif stretch:
             break
     return stretch
+
+
+def as_neighbours(batch: Sequence[str], ordered: Sequence[str]) -> Neighbours:
+    """Return what makes one range of this batch, given all partitions in their order.
+
+    Keys that are no partition yet are put at the end in the order of the batch. Those that are, and lie elsewhere, are
+    moved there: a partition is a name in a list, and what happened to it is kept under the name.
+    """
+    wanted = set(batch)
+    places = [place for place, key in enumerate(ordered) if key in wanted]
+    present = [ordered[place] for place in places]
+    new = [key for key in batch if key not in set(present)]
+    is_stretch = not places or places[-1] - places[0] + 1 == len(places)
+    is_at_the_end = not places or places[-1] == len(ordered) - 1
+    if is_stretch and (is_at_the_end or not new):
+        return Neighbours([*present, *new], [], new)
+    return Neighbours(list(batch), present, list(batch))
 
 
 def range_request(

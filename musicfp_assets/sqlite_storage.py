@@ -13,6 +13,7 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from dagster._core.storage.event_log.base import EventLogStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite import SqliteScheduleStorage
@@ -41,6 +42,16 @@ class KeptOpenSqliteStorage(DagsterSqliteStorage):
         self._run_storage = _RunStorage(create_db_conn_string(str(history), "runs"))
         self._event_log_storage = _EventLogStorage(str(history / "runs"))
         self._schedule_storage = _ScheduleStorage(create_db_conn_string(str(schedules), "schedules"))
+
+
+def remove_run_log(storage: EventLogStorage, run_id: str) -> None:
+    """Delete the file with the log of a finished run, if this is a storage that has one; the assets' index stays."""
+    if not isinstance(storage, _EventLogStorage):
+        return
+    path = Path(storage.path_for_shard(run_id))
+    _open_file(storage.conn_string_for_shard(run_id)).forget()
+    for file in (path, path.with_name(f"{path.name}-wal"), path.with_name(f"{path.name}-shm")):
+        file.unlink(missing_ok=True)
 
 
 class _RunStorage(SqliteRunStorage):
@@ -91,6 +102,8 @@ class _EventLogStorage(SqliteEventLogStorage):
         """Open a transaction on a shard, as the original does, one at a time in this storage."""
         with self._db_lock:
             file = _open_file(self.conn_string_for_shard(shard))
+            if not Path(self.path_for_shard(shard)).exists():  # not made yet, or removed by another process
+                file.forget()
             file.knows("tables", lambda: self._make_tables(file))
             with file.transaction() as connection:
                 yield connection
@@ -109,6 +122,11 @@ class _OpenFile:
         )
         event.listen(self.engine, "connect", _prepare_connection)
         self._facts: set[str] = set()
+
+    def forget(self) -> None:
+        """Close the connections and what was found out: the file is gone, or will be."""
+        self.engine.dispose()
+        self._facts.clear()
 
     @contextmanager
     def transaction(self) -> Iterator[Connection]:

@@ -17,9 +17,17 @@ async def request_upload(
     info: Info,
     filename: Annotated[str, strawberry.argument(description="Name of the file, for people; only its ending matters.")],
     size_bytes: Annotated[int, strawberry.argument(description="Exact size of the file in bytes.")],
+    submitter: Annotated[
+        str | None,
+        strawberry.argument(
+            description="Who uploads, in any words, at most 64 characters. What waits is taken from all submitters in "
+            "turn."
+        ),
+    ] = None,
 ) -> RequestUploadResult:
     """Open a submission."""
-    ticket = await info.context.services.request_upload(filename=filename, size_bytes=size_bytes)
+    services = info.context.services
+    ticket = await services.request_upload(filename=filename, size_bytes=size_bytes, submitter=submitter)
     return UploadTicket.of_ticket(ticket)
 
 

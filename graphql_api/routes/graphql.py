@@ -15,8 +15,10 @@ from strawberry.types import ExecutionResult
 
 from graphql_api.context import RequestContext
 from graphql_api.errors import BAD_REQUEST, publish_graphql
+from graphql_api.readiness import Readiness
 from graphql_api.schema import schema
 from graphql_api.services import Services
+from graphql_api.waiting_line import WaitingLine
 
 STATIC_PATH = Path(__file__).parent.parent / "static"
 IDE_PAGE = STATIC_PATH / "graphiql" / "index.html"
@@ -37,9 +39,11 @@ IDE_HEADERS = {
 class GraphQLRoute(GraphQL[RequestContext, None]):
     """Strawberry's ASGI application with our context, our errors and our page. No uploads, batches or websockets."""
 
-    def __init__(self, services: Services) -> None:
+    def __init__(self, services: Services, readiness: Readiness) -> None:
         super().__init__(schema, graphql_ide="graphiql", multipart_uploads_enabled=False, subscription_protocols=())
         self._services = services
+        self._readiness = readiness
+        self._waiting_line = WaitingLine(services)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request; what GraphQL never gets to see is refused as JSON too."""
@@ -53,7 +57,7 @@ class GraphQLRoute(GraphQL[RequestContext, None]):
 
     async def get_context(self, request: Request | WebSocket, response: Response | WebSocket) -> RequestContext:  # noqa: ARG002
         """Make what belongs to this request."""
-        context = RequestContext(self._services)
+        context = RequestContext(self._services, self._readiness, self._waiting_line)
         request.state.graphql = context
         return context
 

@@ -29,9 +29,9 @@ async def post_upload(request: Request) -> Response:
         return await _grant(services, *asked)
 
 
-async def _grant(services: Services, filename: str, size_bytes: int) -> Response:
+async def _grant(services: Services, filename: str, size_bytes: int, submitter: str | None) -> Response:
     try:
-        ticket = await services.request_upload(filename=filename, size_bytes=size_bytes)
+        ticket = await services.request_upload(filename=filename, size_bytes=size_bytes, submitter=submitter)
     except InvalidRequest as error:
         answer = problem(422, error.code, error.message, field=error.field)
         return refused(services, answer, code=INVALID_ARGUMENT, operation=_OPERATION)
@@ -40,19 +40,21 @@ async def _grant(services: Services, filename: str, size_bytes: int) -> Response
     return JSONResponse(_ticket_json(ticket), status_code=201)
 
 
-def _parse(body: bytes) -> tuple[str, int] | JSONResponse:
+def _parse(body: bytes) -> tuple[str, int, str | None] | JSONResponse:
     try:
         asked = json.loads(body)
     except (ValueError, RecursionError):
         return problem(400, BAD_REQUEST, "The body is not JSON.")
     if not isinstance(asked, dict):
         return problem(400, BAD_REQUEST, 'The body must be an object: {"filename": "...", "sizeBytes": n}.')
-    filename, size_bytes = asked.get("filename"), asked.get("sizeBytes")
+    filename, size_bytes, submitter = asked.get("filename"), asked.get("sizeBytes"), asked.get("submitter")
     if not isinstance(filename, str):
         return problem(400, INVALID_ARGUMENT, "`filename` must be a text.", field="filename")
     if not isinstance(size_bytes, int) or isinstance(size_bytes, bool):
         return problem(400, INVALID_ARGUMENT, "`sizeBytes` must be a whole number.", field="sizeBytes")
-    return filename, size_bytes
+    if submitter is not None and not isinstance(submitter, str):
+        return problem(400, INVALID_ARGUMENT, "`submitter` must be a text.", field="submitter")
+    return filename, size_bytes, submitter
 
 
 def _ticket_json(ticket: UploadTicket) -> dict[str, Any]:

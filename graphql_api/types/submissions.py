@@ -10,6 +10,7 @@ from graphql_api.types.deletions import TrackDeletion
 from graphql_api.types.enums import SubmissionStatus
 from graphql_api.types.lineage import Materialization, load_lineage
 from graphql_api.types.tracks import Match, Track, load_track, match_of_verdict
+from graphql_api.types.waiting import Waiting, waiting_of
 from musicfp.catalog.tables import SubmissionRow, VerdictRow
 
 
@@ -57,10 +58,19 @@ class Submission:
     id: strawberry.ID = strawberry.field(description="Id; the track gets the same if it is accepted.")
     status: SubmissionStatus = strawberry.field(description="What became of it.")
     filename: str = strawberry.field(description="Name of the file on the uploader's side.")
+    submitter: str | None = strawberry.field(
+        description="Who submitted it: as told with the upload, or the first folder of the key of a file that another "
+        "tool dropped. Null if neither says."
+    )
     size_bytes: int | None = strawberry.field(description="Size in bytes of what arrived; null before that.")
     created_at: datetime = strawberry.field(description="When the upload was asked for or first seen.")
     received_at: datetime | None = strawberry.field(description="When the file arrived; null before that.")
     decided_at: datetime | None = strawberry.field(description="When it got its final status; null before that.")
+
+    @resolved("Why there is no verdict yet; null once there is one.")
+    async def waiting(self, info: Info) -> Waiting | None:
+        """Find out what it waits for."""
+        return await waiting_of(self.row, info)
 
     @resolved("Every reason why it was not accepted; empty unless REJECTED or FAILED.")
     async def problems(self, info: Info) -> list[Problem]:
@@ -115,6 +125,7 @@ class Submission:
             id=strawberry.ID(row.id),
             status=SubmissionStatus(row.status),
             filename=row.filename,
+            submitter=row.submitter,
             size_bytes=row.size_bytes,
             created_at=row.created_at,
             received_at=row.received_at,

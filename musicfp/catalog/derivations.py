@@ -15,6 +15,8 @@ from sqlmodel import Session, col, select
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import DerivationRow, DerivedAssetRow, FeatureRow, TrackRow
 
+NOT_MADE = ("PENDING", "FAILED")
+
 
 @dataclass(frozen=True)
 class PendingTrack:
@@ -133,6 +135,16 @@ def counts_by_status(session: Session, asset: str) -> dict[str, int]:
     rows = session.exec(
         select(DerivationRow.status, func.count())
         .where(col(DerivationRow.asset) == asset)
+        .group_by(col(DerivationRow.status))
+    )
+    return dict(rows.all())
+
+
+def counts_not_made(session: Session) -> dict[str, int]:
+    """Return how many assets of tracks are PENDING and FAILED. Those that are made are many, and not looked at."""
+    rows = session.exec(
+        select(DerivationRow.status, func.count())
+        .where(col(DerivationRow.status).in_(NOT_MADE))
         .group_by(col(DerivationRow.status))
     )
     return dict(rows.all())

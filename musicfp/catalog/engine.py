@@ -17,6 +17,8 @@ from sqlmodel import Session
 # One arbitrary constant that every musicfp process uses for "I am about to decide whether a recording is new".
 _ACCEPTANCE_LOCK = 0x6D757369
 _SQLITE_BUSY_TIMEOUT_MS = 60_000
+# The driver's own is over two minutes: longer than a sensor may tick, and than anybody waits for an answer.
+_POSTGRESQL_CONNECT_TIMEOUT_S = 10
 
 
 def utc_now() -> datetime:
@@ -67,6 +69,14 @@ class Database:
                 connection.execute(text(f"SELECT pg_advisory_xact_lock({_ACCEPTANCE_LOCK})"))
             yield session
 
+    def is_read_only(self) -> bool:
+        """Ask whether changes are refused, as PostgreSQL does that is a standby, or whose host has made it so."""
+        with self.engine.connect() as connection:
+            if self.is_sqlite:
+                connection.execute(text("SELECT 1"))
+                return False
+            return str(connection.execute(text("SHOW transaction_read_only")).scalar_one()) == "on"
+
     def close(self) -> None:
         """Close all connections."""
         self.engine.dispose()
@@ -75,7 +85,8 @@ class Database:
 def _create_engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.get_backend_name() != "sqlite":
-        engine = create_engine(parsed, pool_pre_ping=True)
+        patience = {} if "connect_timeout" in parsed.query else {"connect_timeout": _POSTGRESQL_CONNECT_TIMEOUT_S}
+        engine = create_engine(parsed, pool_pre_ping=True, connect_args=patience)
         event.listen(engine, "connect", _prepare_postgresql_connection)
         return engine
     if parsed.database:

@@ -108,14 +108,6 @@ def kept_uploads(
     return list(session.exec(query.order_by(row).limit(limit)).all())
 
 
-def awaited_multiparts(session: Session) -> set[str]:
-    """Return the ids of the uploads in parts that open submissions wait for."""
-    query = select(SubmissionRow.multipart_upload_id).where(
-        col(SubmissionRow.status) == "AWAITING_UPLOAD", col(SubmissionRow.multipart_upload_id).is_not(None)
-    )
-    return {each for each in session.exec(query) if each is not None}
-
-
 def _track_ids(keys: Iterable[str]) -> list[str]:
     return list(set(filter(None, map(track_id_of_transcode_key, keys))))
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, delete, or_, update
+from sqlalchemy import ColumnElement, delete, func, literal, true, update
 from sqlmodel import Session, col, select
 
 from musicfp.catalog.engine import utc_now
@@ -30,6 +30,7 @@ class ReceivedObject:
     size_bytes: int
     etag: str
     received_at: datetime
+    submitter: str | None = None
 
 
 def get(session: Session, submission_id: str) -> SubmissionRow | None:
@@ -71,6 +72,7 @@ def record_received(session: Session, found: ReceivedObject) -> None:
             id=found.submission_id,
             status="RECEIVED",
             filename=found.filename,
+            submitter=found.submitter,
             object_key=found.key,
             created_at=found.received_at,
         )
@@ -92,21 +94,34 @@ def mark_object_gone(session: Session, submission_id: str) -> None:
 
 
 def due_for_ingest(session: Session, *, limit: int) -> list[str]:
-    """Return ids of received submissions that wait for a verdict, oldest first."""
-    return list(
-        session.exec(
-            select(SubmissionRow.id).where(_is_due(utc_now())).order_by(col(SubmissionRow.id)).limit(limit)
-        ).all()
-    )
+    """Return ids of received submissions that wait for a verdict, in the order in which they are taken.
+
+    Submitters take turns: first the oldest submission of each, then the second of each, and so on. So the oldest of all
+    comes first whatever else waits, and somebody's ten thousand files do not keep another's one file waiting.
+    """
+    turn = func.row_number().over(partition_by=col(SubmissionRow.submitter), order_by=col(SubmissionRow.id))
+    waiting = select(col(SubmissionRow.id).label("id"), turn.label("turn")).where(_is_due(utc_now())).subquery()
+    # Nobody has more turns in a batch than it has places: so much need not be sorted.
+    chosen = select(waiting.c.id).where(waiting.c.turn <= limit).order_by(waiting.c.turn, waiting.c.id).limit(limit)
+    return list(session.exec(chosen))
 
 
-def with_leftover_objects(session: Session, *, limit: int) -> list[SubmissionRow]:
+def oldest_waiting_since(session: Session) -> datetime | None:
+    """Return when the file of the oldest submission without a verdict arrived, None if nothing waits."""
+    return session.exec(
+        select(SubmissionRow.received_at).where(_is_received()).order_by(col(SubmissionRow.id)).limit(1)
+    ).first()
+
+
+def with_leftover_objects(session: Session, *, limit: int, after_id: str = "") -> list[SubmissionRow]:
     """Return decided submissions whose object should have been deleted but was not, perhaps because of a crash."""
     return list(
         session.exec(
             select(SubmissionRow)
             .where(
-                col(SubmissionRow.status).in_(("ACCEPTED", "DUPLICATE")), col(SubmissionRow.object_gone_at).is_(None)
+                col(SubmissionRow.status).in_(("ACCEPTED", "DUPLICATE")),
+                col(SubmissionRow.object_gone_at).is_(None),
+                col(SubmissionRow.id) > after_id,
             )
             .order_by(col(SubmissionRow.id))
             .limit(limit)
@@ -114,7 +129,7 @@ def with_leftover_objects(session: Session, *, limit: int) -> list[SubmissionRow
     )
 
 
-def kept_objects_before(session: Session, before: datetime, *, limit: int) -> list[SubmissionRow]:
+def kept_objects_before(session: Session, *, before: datetime, limit: int, after_id: str = "") -> list[SubmissionRow]:
     """Return decided submissions whose object was kept and that were received before this time."""
     return list(
         session.exec(
@@ -123,6 +138,7 @@ def kept_objects_before(session: Session, before: datetime, *, limit: int) -> li
                 col(SubmissionRow.status).in_(OBJECT_KEPT),
                 col(SubmissionRow.object_gone_at).is_(None),
                 col(SubmissionRow.received_at) < before,
+                col(SubmissionRow.id) > after_id,
             )
             .order_by(col(SubmissionRow.id))
             .limit(limit)
@@ -148,6 +164,7 @@ def decide(session: Session, row: SubmissionRow, status: str, problems: Sequence
     row.status = status
     row.decided_at = utc_now()
     row.next_attempt_at = None
+    row.put_off_because = None
     session.add(row)
     session.exec(delete(ProblemRow).where(col(ProblemRow.submission_id) == row.id))
     session.add_all(
@@ -156,10 +173,11 @@ def decide(session: Session, row: SubmissionRow, status: str, problems: Sequence
     )
 
 
-def try_again_later(session: Session, row: SubmissionRow, *, due_at: datetime) -> None:
+def try_again_later(session: Session, row: SubmissionRow, *, due_at: datetime, reason: str) -> None:
     """Put a submission back after a retryable failure."""
     row.attempts += 1
     row.next_attempt_at = due_at
+    row.put_off_because = reason
     session.add(row)
 
 
@@ -169,17 +187,22 @@ def reopen(session: Session, row: SubmissionRow) -> None:
     row.decided_at = None
     row.attempts = 0
     row.next_attempt_at = None
+    row.put_off_because = None
     session.add(row)
     session.exec(delete(ProblemRow).where(col(ProblemRow.submission_id) == row.id))
     session.exec(delete(VerdictRow).where(col(VerdictRow.submission_id) == row.id))
 
 
-def overdue_uploads(session: Session, *, limit: int) -> list[SubmissionRow]:
+def overdue_uploads(session: Session, *, limit: int, after_id: str = "") -> list[SubmissionRow]:
     """Return awaited uploads whose signed URL has expired."""
     return list(
         session.exec(
             select(SubmissionRow)
-            .where(SubmissionRow.status == "AWAITING_UPLOAD", col(SubmissionRow.upload_expires_at) < utc_now())
+            .where(
+                SubmissionRow.status == "AWAITING_UPLOAD",
+                col(SubmissionRow.upload_expires_at) < utc_now(),
+                col(SubmissionRow.id) > after_id,
+            )
             .order_by(col(SubmissionRow.id))
             .limit(limit)
         ).all()
@@ -188,4 +211,9 @@ def overdue_uploads(session: Session, *, limit: int) -> list[SubmissionRow]:
 
 def _is_due(now: datetime) -> ColumnElement[bool]:
     next_attempt_at = col(SubmissionRow.next_attempt_at)
-    return (col(SubmissionRow.status) == "RECEIVED") & or_(next_attempt_at.is_(None), next_attempt_at <= now)
+    return _is_received() & (next_attempt_at > now).is_not(true())
+
+
+def _is_received() -> ColumnElement[bool]:
+    # Spelt out in the statement: with a parameter, a database may not see that the index of what waits will do.
+    return col(SubmissionRow.status) == literal("RECEIVED", literal_execute=True)

@@ -67,11 +67,30 @@ class SubmissionRow(Table, table=True):
             postgresql_where=text("object_gone_at IS NULL"),
         ),
         Index("ix_submission_status_id", "status", "id"),
+        # What is still in the bucket is found without looking at all that ever was.
+        Index(
+            "ix_submission_open",
+            "status",
+            "id",
+            sqlite_where=text("object_gone_at IS NULL"),
+            postgresql_where=text("object_gone_at IS NULL"),
+        ),
+        # Whose turn it is among all that wait is read from this alone, however many were decided.
+        Index(
+            "ix_submission_waiting",
+            "status",
+            "submitter",
+            "id",
+            "next_attempt_at",
+            sqlite_where=text("status = 'RECEIVED'"),
+            postgresql_where=text("status = 'RECEIVED'"),
+        ),
     )
 
     id: str = Field(primary_key=True, max_length=26)
     status: str = Field(max_length=16)
     filename: str = Field(max_length=255)
+    submitter: str | None = Field(default=None, max_length=64)
     object_key: str = Field(max_length=1024)
     declared_size_bytes: int | None = Field(default=None, sa_type=BigInteger)
     size_bytes: int | None = Field(default=None, sa_type=BigInteger)
@@ -85,6 +104,7 @@ class SubmissionRow(Table, table=True):
     object_gone_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     attempts: int = 0
     next_attempt_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
+    put_off_because: str | None = None
     review_accepted: bool | None = None
     review_reason: str | None = None
 

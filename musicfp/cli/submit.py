@@ -1,5 +1,7 @@
 """`musicfp submit`: upload files and folders, and show what became of them."""
 
+import getpass
+import socket
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +11,7 @@ from musicfp.cli.common import SubmitProgress, api_option, connect, json_option,
 from musicfp.client.files import select_files
 from musicfp.client.journal import JOURNAL_NAME, Journal
 from musicfp.client.submit import Upload, submit_files, wait_for_verdicts
+from musicfp.identity import MAX_SUBMITTER_CHARACTERS
 from musicfp.settings import Settings
 
 # Verdicts that answer the request; FAILED and EXPIRED do not.
@@ -18,10 +21,19 @@ _ANSWERED = frozenset({"ACCEPTED", "DUPLICATE", "NEEDS_REVIEW", "REJECTED"})
 @click.command()
 @click.argument("paths", nargs=-1, required=True, metavar="PATH...", type=click.Path(exists=True, path_type=Path))
 @click.option("--wait", is_flag=True, help="Wait for the verdicts and print them.")
+@click.option("--submitter", metavar="NAME", help="Who submits; submitters take turns.  [default: user@host]")
 @api_option
 @json_option
 @click.pass_context
-def submit(context: click.Context, *, paths: tuple[Path, ...], wait: bool, api_url: str | None, as_json: bool) -> None:
+def submit(
+    context: click.Context,
+    *,
+    paths: tuple[Path, ...],
+    wait: bool,
+    submitter: str | None,
+    api_url: str | None,
+    as_json: bool,
+) -> None:
     """Upload audio files, and those in folders, through the API.
 
     May be repeated after an interruption: nothing is uploaded twice. Exit status 1 if a file could not be uploaded, or,
@@ -36,7 +48,8 @@ def submit(context: click.Context, *, paths: tuple[Path, ...], wait: bool, api_u
         raise click.ClickException("There is no audio file in what was named, so nothing was uploaded.")
     journal_path = Settings.from_env().home / JOURNAL_NAME
     with connect(api_url) as api, Journal(journal_path) as journal, SubmitProgress() as progress:
-        uploads = submit_files(api, journal, selection.files, progress=progress)
+        who = submitter or _user_at_host()
+        uploads = submit_files(api, journal, selection.files, submitter=who, progress=progress)
         if wait:
             uploads = wait_for_verdicts(api, uploads, progress=progress)
     _print(uploads, as_json=as_json, waited=wait)
@@ -44,6 +57,15 @@ def submit(context: click.Context, *, paths: tuple[Path, ...], wait: bool, api_u
     if n_before:
         say(f"{n_before} of {len(uploads)} files had been uploaded before and were not sent again.")
     _exit(context, uploads, waited=wait)
+
+
+def _user_at_host() -> str | None:
+    """Return who runs this where, None on a machine that does not say."""
+    try:
+        name = f"{getpass.getuser()}@{socket.gethostname()}"
+    except (OSError, KeyError):  # a container may run as a user without a name
+        return socket.gethostname()[:MAX_SUBMITTER_CHARACTERS] or None
+    return name[:MAX_SUBMITTER_CHARACTERS]
 
 
 def _print(uploads: Sequence[Upload], *, as_json: bool, waited: bool) -> None:

@@ -121,11 +121,12 @@ def require_reachable(api: Service) -> None:
     api.graphql(documents.NOTHING)
 
 
-def request_upload(api: Service, *, filename: str, size_bytes: int) -> Ticket:
+def request_upload(api: Service, *, filename: str, size_bytes: int, submitter: str | None = None) -> Ticket:
     """Ask for permission to upload one file. Raises InvalidRequest with the API's reason."""
     if size_bytes > MAX_SIZE_BYTES:
         raise InvalidRequest("too_large", f"{filename} has {size_bytes} bytes; more than 2 GiB cannot be uploaded.")
-    answer = api.graphql(documents.REQUEST_UPLOAD, {"filename": filename, "sizeBytes": size_bytes})["requestUpload"]
+    variables = {"filename": filename, "sizeBytes": size_bytes, "submitter": submitter}
+    answer = api.graphql(documents.REQUEST_UPLOAD, variables)["requestUpload"]
     _raise_if_invalid(answer)
     return Ticket.from_json(answer)
 

@@ -23,8 +23,8 @@ fragment SubmissionFields on Submission {
 NOTHING = "query Nothing { __typename }"
 
 REQUEST_UPLOAD = """
-mutation RequestUpload($filename: String!, $sizeBytes: Int!) {
-  requestUpload(filename: $filename, sizeBytes: $sizeBytes) {
+mutation RequestUpload($filename: String!, $sizeBytes: Int!, $submitter: String) {
+  requestUpload(filename: $filename, sizeBytes: $sizeBytes, submitter: $submitter) {
     __typename
     ... on UploadTicket {
       submissionId url method expiresAt

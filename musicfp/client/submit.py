@@ -68,12 +68,14 @@ def submit_files(
     journal: Journal,
     files: Sequence[Path],
     *,
+    submitter: str | None = None,
     progress: Progress | None = None,
     max_parallel: int = MAX_PARALLEL,
     store_transport: httpx.BaseTransport | None = None,
 ) -> list[Upload]:
     """Upload files that were not uploaded before, and return one Upload for each in the order given.
 
+    What waits for a verdict is taken from all submitters in turn; `submitter` says who this one is.
     A file that cannot be read or is refused becomes an Upload with a `problem`. Raises ServiceUnreachable when going on
     makes no sense; what was uploaded until then is in the journal.
     """
@@ -85,7 +87,7 @@ def submit_files(
         ThreadPoolExecutor(max_parallel, thread_name_prefix="upload") as pool,
     ):
         sender = Sender(store, progress.sent, stop)
-        futures = [pool.submit(_submit_file, api, journal, sender, path) for path in files]
+        futures = [pool.submit(_submit_file, api, journal, sender, path, submitter=submitter) for path in files]
         try:
             _follow(futures, progress)
         except BaseException:
@@ -155,16 +157,16 @@ def _poll_round(api: Service, pending: deque[str], states: dict[str, SubmissionS
     return decided
 
 
-def _submit_file(api: Service, journal: Journal, sender: Sender, path: Path) -> Upload:
+def _submit_file(api: Service, journal: Journal, sender: Sender, path: Path, *, submitter: str | None) -> Upload:
     try:
-        return _upload_once(api, journal, sender, path)
+        return _upload_once(api, journal, sender, path, submitter=submitter)
     except (InvalidRequest, RequestFailed) as error:
         return Upload(path, problem=str(error))
     except OSError as error:
         return Upload(path, problem=f"{path.name} could not be read: {error.strerror or error}.")
 
 
-def _upload_once(api: Service, journal: Journal, sender: Sender, path: Path) -> Upload:
+def _upload_once(api: Service, journal: Journal, sender: Sender, path: Path, *, submitter: str | None) -> Upload:
     facts = read_facts(path)
     key = UploadKey(api.url, str(path), facts.sha256)
     entry = _still_valid(api, journal.find(key))
@@ -175,7 +177,9 @@ def _upload_once(api: Service, journal: Journal, sender: Sender, path: Path) -> 
     ticket = entry.ticket if entry else None
     for _ in range(_TICKETS_PER_FILE):
         if ticket is None:
-            ticket = musicfp_api.request_upload(api, filename=path.name, size_bytes=facts.size_bytes)
+            ticket = musicfp_api.request_upload(
+                api, filename=path.name, size_bytes=facts.size_bytes, submitter=submitter
+            )
             journal.begin(key, ticket)
         try:
             _transfer(api, journal, sender, ticket, path, facts)

@@ -86,7 +86,7 @@ def _judge_all(
     rows: list[DemoRow] = []
     for files, what in ((demo_set.originals, "songs"), (demo_set.variants, "copies and broken files")):
         say(f"Submitting {len(files)} {what} and waiting for Dagster to judge them.")
-        uploads = submit_files(api, journal, [file.path for file in files], progress=progress)
+        uploads = submit_files(api, journal, [file.path for file in files], submitter="demo", progress=progress)
         uploads = wait_for_verdicts(api, uploads, progress=progress)
         rows += [judge_upload(file, upload) for file, upload in zip(files, uploads, strict=True)]
     return tuple(rows)

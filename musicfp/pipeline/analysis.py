@@ -15,12 +15,18 @@ from musicfp.catalog import deletions, derivations, lineage, relations
 from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import FeatureRow, TrackRow
-from musicfp.errors import StoreUnavailable
 from musicfp.features.analysis import TrackAnalysis
 from musicfp.features.values import FeatureStatus, FeatureValue
 from musicfp.features.worker import FeaturePool
 from musicfp.pipeline.context import StageContext
-from musicfp.pipeline.derived_tracks import AskedTrack, download_source, failure_of, load_asked, longest_first
+from musicfp.pipeline.derived_tracks import (
+    AskedTrack,
+    download_source,
+    failure_of,
+    load_asked,
+    longest_first,
+    raise_if_no_track_is_to_blame,
+)
 from musicfp.pipeline.parallel import map_as_completed
 from musicfp.pipeline.versions import FEATURE_PREFIX
 
@@ -92,9 +98,8 @@ def _analyse_track(
         try:
             source_path = download_source(context, track, Path(directory))
             analysis = pool.submit(source_path, list(extractors)).result()
-        except StoreUnavailable:
-            raise
         except Exception as error:  # what nobody foresaw in one track must not cost the batch its others
+            raise_if_no_track_is_to_blame(error, scratch)
             failure = failure_of(error, attempts=max(pending.attempts.values(), default=0))
             with context.database.write() as session:
                 if not deletions.track_remains(session, track.id):

@@ -1,21 +1,24 @@
 """What the stages that derive something from tracks have in common: the tracks, their source, and retry dates."""
 
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
+from sqlalchemy.exc import OperationalError
+
 from musicfp.catalog import derivations, relations
 from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import Database, utc_now
 from musicfp.catalog.tables import DerivationRow, TrackRow, TrackTagRow
-from musicfp.errors import InvalidRequest, MusicfpError, PermanentError, StoreUnavailable
+from musicfp.errors import DatabaseUnavailable, InvalidRequest, MusicfpError, PermanentError, StoreUnavailable
 from musicfp.pipeline.context import StageContext
+from musicfp.pipeline.pauses import first_line, require_room
 
 MAX_ATTEMPTS = 4
 _FIRST_RETRY_S = 60
 _MIN_FREE_BYTES = 256 << 20
+_NEARLY_FULL_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -60,9 +63,7 @@ def load_asked(
 
 def download_source(context: StageContext, track: TrackRow, directory: Path) -> Path:
     """Download a track's source and make sure that it is what was accepted. Raises SourceDamaged if it is not."""
-    free_bytes = shutil.disk_usage(directory).free
-    if free_bytes < 4 * track.source_size_bytes + _MIN_FREE_BYTES:
-        raise StoreUnavailable(f"Only {free_bytes} bytes are free for scratch files in {directory}; make room.")
+    require_room(directory, 4 * track.source_size_bytes + _MIN_FREE_BYTES)
     path = directory / "source"
     # One byte more than it has, so that a longer object is found to be another one.
     limit_bytes = track.source_size_bytes + 1
@@ -81,6 +82,18 @@ def download_source(context: StageContext, track: TrackRow, directory: Path) -> 
             f"instead of {track.source_sha256}: the object is damaged. Restore it from a backup, then retry."
         )
     return path
+
+
+def raise_if_no_track_is_to_blame(error: Exception, directory: Path) -> None:
+    """Raise StoreUnavailable or DatabaseUnavailable for what would have befallen any track; else return.
+
+    The batch ends then, and its tracks stay pending: nothing is counted against the one that was at work.
+    """
+    if isinstance(error, StoreUnavailable):
+        raise error
+    if isinstance(error, OperationalError):
+        raise DatabaseUnavailable(f"The database did not take what was made: {first_line(error)}") from error
+    require_room(directory, _NEARLY_FULL_BYTES)  # a child process that finds the disk full dies of it in its own way
 
 
 def longest_first(asked: Iterable[AskedTrack]) -> list[AskedTrack]:

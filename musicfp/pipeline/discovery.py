@@ -8,9 +8,10 @@ repeated at will. (S3's times have whole seconds, so they cannot serve as a curs
 A third way: somebody says which objects have arrived, and these alone are looked at. What may be said is in `notified`.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import PurePosixPath
 
@@ -21,7 +22,7 @@ from musicfp.catalog.engine import Database
 from musicfp.catalog.submissions import ReceivedObject
 from musicfp.catalog.tables import SubmissionRow
 from musicfp.errors import InvalidRequest
-from musicfp.identity import SUBMISSION_PREFIX, new_id, submission_id_of_key
+from musicfp.identity import SUBMISSION_PREFIX, new_id, submission_id_of_key, submitter_of_key
 from musicfp.settings import Settings
 from musicfp.store.objects import ObjectInfo, ObjectStore
 from musicfp.store.s3_events import Arrival
@@ -74,7 +75,8 @@ def discover(
     n_listed, last = 0, ""
     for page in _pages(islice(listing, _MAX_OBJECTS_PER_PASS)):
         files = [each for each in page if _is_file(each.key)]
-        found += _record_page(database, files)
+        list_again = partial(store.list_after, settings.submission_bucket, prefix=prefix, after=last or start)
+        found += _record_page(database, files, list_again)
         newest = max([newest, *(each.key for each in files if submission_id_of_key(each.key))])
         n_listed, last = n_listed + len(page), page[-1].key
     if not complete:
@@ -104,7 +106,7 @@ def discover_named(database: Database, store: ObjectStore, settings: Settings, a
     found = [each for each in looks.values() if isinstance(each, ObjectInfo)]
     news = [each for each in found if not _is_old_news(known.get(each.key), each.etag)]
     return Named(
-        tuple(_record_page(database, news)) if news else (),
+        tuple(_record_news(database, news, news)) if news else (),
         frozenset(key for key, found in looks.items() if isinstance(found, InvalidRequest)),
     )
 
@@ -133,17 +135,28 @@ def _pages(listing: Iterator[ObjectInfo]) -> Iterator[list[ObjectInfo]]:
         yield page
 
 
-def _record_page(database: Database, page: list[ObjectInfo]) -> list[str]:
+def _record_page(
+    database: Database, page: list[ObjectInfo], list_again: Callable[[], Iterator[ObjectInfo]]
+) -> list[str]:
     """Record the news of one page of the listing; a page without news costs one query."""
     keys = [each.key for each in page]
     with database.read() as session:
         known = submissions.open_by_key(session, keys)
     if all(_is_old_news(known.get(each.key), each.etag) for each in page):
         return []
+    # A run deletes what it has decided, and then says so. What it deletes between a listing and the query for what is
+    # known looks as if it had just come; a listing after the query does not have it any more.
+    unknown = {each for each in page if each.key not in known}
+    there = unknown.intersection(islice(list_again(), len(page) + _PAGE_OBJECTS)) if unknown else unknown
+    return _record_news(database, page, there)
+
+
+def _record_news(database: Database, found: Sequence[ObjectInfo], there: Collection[ObjectInfo]) -> list[str]:
+    """Record what is new of these objects; one of which nothing is known only if it is still `there`."""
     with database.write() as session:
-        known = submissions.open_by_key(session, keys)
-        news = [each for each in page if not _is_old_news(known.get(each.key), each.etag)]
-        return [_record(session, each, known.get(each.key)) for each in news]
+        known = submissions.open_by_key(session, [each.key for each in found])
+        news = [each for each in found if not _is_old_news(known.get(each.key), each.etag)]
+        return [_record(session, each, known.get(each.key)) for each in news if each.key in known or each in there]
 
 
 def _is_old_news(row: SubmissionRow | None, etag: str | None) -> bool:
@@ -155,18 +168,20 @@ def _record(session: Session, found: ObjectInfo, row: SubmissionRow | None) -> s
         # Other bytes under the key of a decided submission are another submission.
         submissions.mark_object_gone(session, row.id)
         session.flush()
-        return _receive(session, found, new_id(), row.filename)
+        return _receive(session, found, new_id(), filename=row.filename, submitter=row.submitter)
     if row is not None:
-        return _receive(session, found, row.id, row.filename)
+        return _receive(session, found, row.id, filename=row.filename, submitter=row.submitter)
     submission_id = submission_id_of_key(found.key)
     if submission_id is None or submissions.get(session, submission_id) is not None:
         submission_id = new_id()
     filename = clean_line(PurePosixPath(found.key).name, max_characters=255) or "unnamed"
-    return _receive(session, found, submission_id, filename)
+    return _receive(session, found, submission_id, filename=filename, submitter=submitter_of_key(found.key))
 
 
-def _receive(session: Session, found: ObjectInfo, submission_id: str, filename: str) -> str:
-    received = ReceivedObject(submission_id, found.key, filename, found.size_bytes, found.etag, found.last_modified)
+def _receive(session: Session, found: ObjectInfo, submission_id: str, *, filename: str, submitter: str | None) -> str:
+    received = ReceivedObject(
+        submission_id, found.key, filename, found.size_bytes, found.etag, found.last_modified, submitter
+    )
     submissions.record_received(session, received)
     session.flush()
     return submission_id

@@ -6,7 +6,6 @@ track, its fingerprint and the verdict become true in one transaction, and the s
 """
 
 import logging
-import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import closing
@@ -45,6 +44,8 @@ from musicfp.pipeline.inspection import Inspection, InspectionPool, InspectionRu
 from musicfp.pipeline.judgement import Judge
 from musicfp.pipeline.named_objects import require_stored, until_stored
 from musicfp.pipeline.parallel import map_in_order
+from musicfp.pipeline.pauses import require_room
+from musicfp.pipeline.submission_pages import in_pages
 from musicfp.pipeline.versions import DEDUPE_VERDICT, INGEST_ASSET_VERSIONS
 
 LOGGER = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ MAX_ATTEMPTS = 4
 _FIRST_RETRY_S = 30
 # A search takes up to seconds, so a verdict that is outdated is found anew without the lock, so many times.
 _JUDGED_AGAIN = 3
+_MIN_FREE_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -110,10 +112,8 @@ def forget_decided_objects(context: StageContext, *, limit: int = 1000) -> int:
 
     Another file that was put under the same key meanwhile is left for discovery to find.
     """
-    with context.database.read() as session:
-        leftovers = submissions.with_leftover_objects(session, limit=limit)
     n_forgotten = 0
-    for row in leftovers:
+    for row in in_pages(context.database, submissions.with_leftover_objects, limit=limit):
         if context.store.delete_unless_replaced(context.settings.submission_bucket, row.object_key, etag=row.etag):
             with context.database.write() as session:
                 submissions.mark_object_gone(session, row.id)
@@ -145,7 +145,7 @@ def _decide_all(context: StageContext, waiting: Sequence[SubmissionRow]) -> Iter
 def _examine(context: StageContext, pool: InspectionPool, row: SubmissionRow, path: Path) -> _Examined | _NotExamined:
     settings = context.settings
     try:
-        _check_room(path.parent, row.size_bytes or 0)
+        require_room(path.parent, 2 * (row.size_bytes or 0) + _MIN_FREE_BYTES)
         downloaded = context.store.download(
             settings.submission_bucket, row.object_key, path, max_bytes=settings.max_upload_bytes, etag=row.etag
         )
@@ -155,12 +155,6 @@ def _examine(context: StageContext, pool: InspectionPool, row: SubmissionRow, pa
     query = Query(inspection.fingerprint, inspection.samples)
     # Outcomes are kept for a whole batch; samples are for the judge alone.
     return _Examined(row, path, downloaded.sha256, replace(inspection, samples=None), query)
-
-
-def _check_room(directory: Path, size_bytes: int) -> None:
-    free_bytes = shutil.disk_usage(directory).free
-    if free_bytes < 2 * size_bytes + (64 << 20):
-        raise StoreUnavailable(f"Only {free_bytes} bytes are free for scratch files in {directory}; make room.")
 
 
 def _decide(context: StageContext, judge: Judge, examined: _Examined) -> IngestOutcome:
@@ -274,7 +268,8 @@ def _decide_failed(context: StageContext, failed: _NotExamined) -> IngestOutcome
             return IngestOutcome(submission)
         if isinstance(error, RetryableError) and submission.attempts + 1 < MAX_ATTEMPTS:
             delay_s = _FIRST_RETRY_S * 2**submission.attempts
-            submissions.try_again_later(session, submission, due_at=utc_now() + timedelta(seconds=delay_s))
+            due_at = utc_now() + timedelta(seconds=delay_s)
+            submissions.try_again_later(session, submission, due_at=due_at, reason=str(error))
             LOGGER.warning("submission %s is put off for %d s: %s", submission.id, delay_s, error)
         else:
             status = "REJECTED" if isinstance(error, SubmissionRejected | InvalidRequest) else "FAILED"

@@ -1,7 +1,7 @@
 """Deleting what the store keeps for nobody: what a crash, a lost race or a replacement has left. Idempotent.
 
 Leftovers are sources whose submission then was a duplicate, or whose run was killed before its transaction;
-transcodes of killed runs; transcodes that newer ones have replaced; uploads in parts that nobody waits for.
+transcodes of killed runs; transcodes that newer ones have replaced. (The submission bucket is `expiry`'s business.)
 
 An object is deleted when no row names it and none has for `UNUSED_FOR`: that is long beyond what any run needs from
 storing to naming, and beyond the links that were given out to a replaced transcode. Age alone proves nothing, since
@@ -11,17 +11,15 @@ Files of the search index are the business of the build (`search_index`); object
 """
 
 import logging
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from musicfp.catalog import object_names
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.object_names import ObjectKind
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.named_objects import delete_unnamed
 from musicfp.pipeline.stored_objects import StoredObject, stored_objects
-from musicfp.store.objects import MultipartUpload, ObjectStore
+from musicfp.store.objects import ObjectStore
 from musicfp.store.probe import make_probe_client
 
 LOGGER = logging.getLogger(__name__)
@@ -38,11 +36,10 @@ class Reconciliation:
     deleted_bytes: int = 0
     n_recent: int = 0
     n_foreign: int = 0
-    n_multiparts_aborted: int = 0
 
 
 def reconcile(context: StageContext, *, unused_for: timedelta = UNUSED_FOR) -> Reconciliation:
-    """Delete orphans and abort stale uploads in parts.
+    """Delete orphans.
 
     Raises StoreUnavailable when the store is slow or away: what is left is found by the next pass.
     """
@@ -57,9 +54,6 @@ def reconcile(context: StageContext, *, unused_for: timedelta = UNUSED_FOR) -> R
         elif not each.is_named and each.kind is not ObjectKind.INDEX_FILE:
             _delete(context, quick, each, done, unused_since=unused_since)
     quick.client.close()
-    done.n_multiparts_aborted = _abort(
-        context, context.store.list_multiparts(context.settings.submission_bucket), unused_since
-    )
     return done
 
 
@@ -78,16 +72,3 @@ def _delete(
         done.n_sources_deleted += 1
     else:
         done.n_transcodes_deleted += 1
-
-
-def _abort(context: StageContext, uploads: Iterable[MultipartUpload], unused_since: datetime) -> int:
-    """Abort stale uploads in parts that no open submission names; return how many. None is named once it is stale."""
-    stale = [each for each in uploads if each.begun_at <= unused_since]
-    with context.database.read() as session:
-        awaited = object_names.awaited_multiparts(session)
-    n_aborted = 0
-    for each in stale:
-        if each.upload_id not in awaited:
-            context.store.abort_multipart(context.settings.submission_bucket, each.key, each.upload_id)
-            n_aborted += 1
-    return n_aborted

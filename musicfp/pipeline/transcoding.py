@@ -30,7 +30,7 @@ from musicfp.catalog import deletions, derivations, fingerprints, lineage, relat
 from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import FingerprintRow, TrackRow, TranscodeRow
-from musicfp.errors import RetryableError, StoreUnavailable
+from musicfp.errors import RetryableError
 from musicfp.fingerprint.band import band_fingerprint
 from musicfp.fingerprint.downmix import Downmix, choose_downmix, fingerprint_samples, mixed
 from musicfp.fingerprint.fidelity import typical_bit_error_rate
@@ -38,7 +38,14 @@ from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
 from musicfp.fingerprint.postings import FingerprintKind
 from musicfp.identity import transcode_key, transcodes_prefix
 from musicfp.pipeline.context import StageContext
-from musicfp.pipeline.derived_tracks import AskedTrack, download_source, failure_of, load_asked, longest_first
+from musicfp.pipeline.derived_tracks import (
+    AskedTrack,
+    download_source,
+    failure_of,
+    load_asked,
+    longest_first,
+    raise_if_no_track_is_to_blame,
+)
 from musicfp.pipeline.named_objects import require_stored, until_stored
 from musicfp.pipeline.parallel import map_as_completed
 from musicfp.pipeline.versions import BAND_FINGERPRINT, SOURCE_AUDIO, TRANSCODE_PREFIX, transcode_asset
@@ -131,9 +138,8 @@ def _transcode_track(context: StageContext, pending: AskedTrack, scratch: Path) 
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         try:
             return _make(context, pending, Path(directory))
-        except StoreUnavailable:
-            raise
         except Exception as error:  # what nobody foresaw in one track must not cost the batch its others
+            raise_if_no_track_is_to_blame(error, scratch)
             failure = failure_of(error, attempts=max(pending.attempts.values(), default=0))
             with context.database.write() as session:
                 if not deletions.track_remains(session, track.id):

@@ -15,7 +15,8 @@ from musicfp.catalog import submissions
 from musicfp.catalog.engine import Database, utc_now
 from musicfp.catalog.tables import SubmissionRow
 from musicfp.errors import InvalidRequest, NotFound
-from musicfp.identity import file_extension, is_id, new_id, submission_key
+from musicfp.identity import MAX_SUBMITTER_CHARACTERS, file_extension, is_id, new_id, submission_key
+from musicfp.pipeline.submission_pages import in_pages
 from musicfp.settings import Settings
 from musicfp.store.objects import ObjectStore
 from musicfp.text import clean_line
@@ -56,10 +57,20 @@ class CompletedPart:
 
 
 def request_upload(
-    database: Database, store: ObjectStore, settings: Settings, *, filename: str, size_bytes: int
+    database: Database,
+    store: ObjectStore,
+    settings: Settings,
+    *,
+    filename: str,
+    size_bytes: int,
+    submitter: str | None = None,
 ) -> UploadTicket:
-    """Open a submission and return how to upload its file. Raises InvalidRequest."""
+    """Open a submission and return how to upload its file. Raises InvalidRequest.
+
+    `submitter` says who uploads, in any words; what waits is taken from all submitters in turn.
+    """
     name = _display_name(filename)
+    label = _submitter_label(submitter)
     _check_size(size_bytes, max_bytes=settings.max_upload_bytes)
     submission_id = new_id()
     key = submission_key(submission_id, name)
@@ -73,6 +84,7 @@ def request_upload(
                 id=submission_id,
                 status="AWAITING_UPLOAD",
                 filename=name,
+                submitter=label,
                 object_key=key,
                 declared_size_bytes=size_bytes,
                 multipart_upload_id=multipart_id,
@@ -123,10 +135,8 @@ def complete_upload(
 
 def expire_overdue_uploads(database: Database, store: ObjectStore, settings: Settings, *, limit: int = 500) -> int:
     """End awaited uploads whose ticket has expired without an object; return how many. Idempotent."""
-    with database.read() as session:
-        overdue = submissions.overdue_uploads(session, limit=limit)
     expired = 0
-    for row in overdue:
+    for row in in_pages(database, submissions.overdue_uploads, limit=limit):
         if store.stat(settings.submission_bucket, row.object_key) is not None:
             continue  # it came at the last moment: discovery takes it
         if row.multipart_upload_id:
@@ -146,6 +156,15 @@ def _display_name(filename: str) -> str:
     if not name:
         raise InvalidRequest("invalid_filename", f"{filename!r} is not the name of a file.", "filename")
     return name
+
+
+def _submitter_label(submitter: str | None) -> str | None:
+    label = clean_line(submitter or "", max_characters=MAX_SUBMITTER_CHARACTERS + 1)
+    if len(label) > MAX_SUBMITTER_CHARACTERS:
+        raise InvalidRequest(
+            "invalid_submitter", f"A submitter has at most {MAX_SUBMITTER_CHARACTERS} characters.", "submitter"
+        )
+    return label or None
 
 
 def _check_size(size_bytes: int, *, max_bytes: int) -> None:

@@ -39,21 +39,21 @@ class ObjectInfo:
 
 
 @dataclass(frozen=True)
+class MultipartInfo:
+    """An upload in parts that was neither completed nor aborted."""
+
+    key: str
+    upload_id: str
+    begun_at: datetime
+
+
+@dataclass(frozen=True)
 class Downloaded:
     """A downloaded object: the SHA-256 is of the bytes now in the file."""
 
     path: Path
     size_bytes: int
     sha256: str
-
-
-@dataclass(frozen=True)
-class MultipartUpload:
-    """An upload in parts that has been begun and neither completed nor aborted."""
-
-    key: str
-    upload_id: str
-    begun_at: datetime
 
 
 class ObjectStore:
@@ -169,6 +169,14 @@ class ObjectStore:
                 MultipartUpload={"Parts": listed},  # type: ignore[typeddict-item]
             )
 
+    def list_multiparts(self, bucket: str) -> Iterator[MultipartInfo]:
+        """Yield all uploads in parts that were neither completed nor aborted."""
+        paginator = self.client.get_paginator("list_multipart_uploads")
+        with translated(f"list the multipart uploads of {bucket}"):
+            for page in paginator.paginate(Bucket=bucket):
+                for item in page.get("Uploads", []):
+                    yield MultipartInfo(item["Key"], item["UploadId"], item["Initiated"])
+
     def abort_multipart(self, bucket: str, key: str, upload_id: str) -> None:
         """Forget a multipart upload and its parts; one that is not there is no error."""
         try:
@@ -176,14 +184,6 @@ class ObjectStore:
                 self.client.abort_multipart_upload(Bucket=bucket, Key=key, UploadId=upload_id)
         except NotFound:
             return
-
-    def list_multiparts(self, bucket: str) -> Iterator[MultipartUpload]:
-        """Yield the uploads in parts that are unfinished, page by page."""
-        paginator = self.client.get_paginator("list_multipart_uploads")
-        with translated(f"list the multipart uploads of {bucket}"):
-            for page in paginator.paginate(Bucket=bucket):
-                for item in page.get("Uploads", []):
-                    yield MultipartUpload(item["Key"], item["UploadId"], item["Initiated"])
 
     def sha256_of(self, bucket: str, key: str) -> str:
         """Read an object and return the SHA-256 of its bytes, hexadecimal. Raises NotFound."""

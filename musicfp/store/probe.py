@@ -1,4 +1,4 @@
-"""Whether the store keeps objects: a small one per bucket of the catalogue, written once, read whenever somebody asks.
+"""Whether the store keeps objects: a small one per bucket of the catalogue, read whenever somebody asks.
 
 A store can answer before it can serve: SeaweedFS's front opens before its volumes have reported. Existing buckets and
 valid credentials prove nothing about objects; one that comes back does. The submission bucket has none, since whatever
@@ -31,13 +31,14 @@ def make_probe_client(settings: Settings) -> "S3Client":
     return make_client(connection, max_attempts=1, connect_timeout_s=_TIMEOUT_S, read_timeout_s=_TIMEOUT_S)
 
 
-def require_objects(client: "S3Client", settings: Settings) -> None:
+def require_objects(client: "S3Client", settings: Settings, *, anew: bool = False) -> None:
     """Read the probe from each bucket of the catalogue, after writing it where it is missing.
 
-    Raises StoreUnavailable when it does not come back.
+    With `anew` it is written in any case: a store whose disk is full reads well. Raises StoreUnavailable when the
+    probe does not come back.
     """
     for bucket in dict.fromkeys((settings.source_bucket, settings.transcode_bucket)):
-        if _read(client, bucket) == _CONTENT:
+        if not anew and _read(client, bucket) == _CONTENT:
             continue
         with translated(f"write {bucket}/{PROBE_KEY}"):
             client.put_object(Bucket=bucket, Key=PROBE_KEY, Body=_CONTENT, ContentType="text/plain")

@@ -15,6 +15,7 @@ from musicfp.catalog.engine import Database
 from musicfp_assets.partitions import TRACKS
 from musicfp_assets.resources import MusicfpResource
 from musicfp_assets.run_ranges import ONLY_MISSING_TAG, first_stretch, has_unfinished_run, must_wait, range_request
+from musicfp_assets.sensors.pausing import Tick, unless_paused
 
 TICK_INTERVAL_S = 5
 RETRY_INTERVAL_S = 60
@@ -42,8 +43,10 @@ def build_derive_sensor(
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Asks the catalogue which tracks lack an asset at its current version and makes them in batches.",
     )
-    def derive_sensor(context: dg.SensorEvaluationContext, musicfp: MusicfpResource) -> dg.SensorResult:
-        database = musicfp.database()
+    def derive_sensor(context: dg.SensorEvaluationContext, musicfp: MusicfpResource) -> Tick:
+        return unless_paused(musicfp, lambda: tick(context, musicfp.database()))
+
+    def tick(context: dg.SensorEvaluationContext, database: Database) -> dg.SensorResult:
         changed = _bring_up_to_date(database, all_versions)
         if changed:
             context.log.info("queued for all tracks: %s", ", ".join(changed))
@@ -68,8 +71,11 @@ def build_retry_sensor() -> dg.SensorDefinition:
         default_status=dg.DefaultSensorStatus.RUNNING,
         description="Tries failed derivations again, a few times and later each time.",
     )
-    def retry_sensor(musicfp: MusicfpResource) -> dg.SkipReason:
-        with musicfp.database().write() as session:
+    def retry_sensor(musicfp: MusicfpResource) -> Tick:
+        return unless_paused(musicfp, lambda: tick(musicfp.database()))
+
+    def tick(database: Database) -> dg.SkipReason:
+        with database.write() as session:
             n_requeued = derivations.requeue_due_failures(session)
         return dg.SkipReason(f"put {n_requeued} failed derivations back into the queue")
 

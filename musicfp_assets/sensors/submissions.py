@@ -20,7 +20,7 @@ from musicfp_assets.assets.ingest import SUBMISSION
 from musicfp_assets.metadata import seconds
 from musicfp_assets.partitions import SUBMISSIONS
 from musicfp_assets.resources import MusicfpResource
-from musicfp_assets.run_ranges import first_stretch, must_wait, range_request
+from musicfp_assets.run_ranges import Neighbours, as_neighbours, must_wait, range_request
 from musicfp_assets.sensors.notifications import (
     RECONCILE_INTERVAL_S,
     WATCH_INTERVAL_S,
@@ -30,6 +30,7 @@ from musicfp_assets.sensors.notifications import (
     hear,
     queue_status,
 )
+from musicfp_assets.sensors.pausing import Tick, unless_paused
 
 TICK_INTERVAL_S = 3
 # While uploads keep coming in, a run waits this long for more of them: starting one costs 2 CPU seconds.
@@ -60,16 +61,17 @@ class Cursor:
         """Read a stored cursor; one that cannot be read starts over, which costs a listing and loses nothing."""
         try:
             stored = json.loads(text or "{}")
-            times = [float(stored.get(name, 0.0)) for name in ("complete_due_at", "gathering_since", "watch_due_at")]
-            if not all(map(math.isfinite, times)):  # no time ever comes after these
-                return cls()
             watched = stored.get("watched")
-            return cls(
-                str(stored.get("after", "")),
-                str(stored.get("complete_after", "")),
-                *times,
-                watched if isinstance(watched, str) else None,
+            cursor = cls(
+                after=str(stored.get("after", "")),
+                complete_after=str(stored.get("complete_after", "")),
+                complete_due_at=float(stored.get("complete_due_at", 0.0)),
+                gathering_since=float(stored.get("gathering_since", 0.0)),
+                watch_due_at=float(stored.get("watch_due_at", 0.0)),
+                watched=watched if isinstance(watched, str) else None,
             )
+            times = (cursor.complete_due_at, cursor.gathering_since, cursor.watch_due_at)
+            return cursor if all(map(math.isfinite, times)) else cls()  # no time ever comes after others
         except (TypeError, ValueError, AttributeError, OverflowError, RecursionError):
             return cls()
 
@@ -85,33 +87,28 @@ def build_submission_sensor(ingest_job: UnresolvedAssetJobDefinition) -> dg.Sens
         description="Finds uploads in the submission bucket, by its notifications or by listing it, adds a partition "
         "for each, and ingests them in batches.",
     )
-    def submission_sensor(context: dg.SensorEvaluationContext, musicfp: MusicfpResource) -> dg.SensorResult:
-        stage = musicfp.stage("")
-        heard = hear(musicfp, stage)
-        if heard and heard.is_news:
-            context.log.info(heard.summary)
-        cursor = _discover(stage, Cursor.parse(context.cursor), heard)
-        cursor, evaluations = _watch(context, musicfp, cursor, heard)
-        requests: list[dg.RunRequest] = []
-        new_keys: list[str] = []
-        if not must_wait(context.instance, ingest_job.name):
-            with stage.database.read() as session:
-                due = submissions.due_for_ingest(session, limit=stage.settings.ingest_batch_tracks)
-            is_full = len(due) == stage.settings.ingest_batch_tracks
-            if due and (is_full or not cursor.is_gathering(time.time())):
-                known = SUBMISSIONS.get_partition_keys(dynamic_partitions_store=context.instance)
-                new_keys = _unknown(due, known)
-                batch = first_stretch(set(due), [*known, *new_keys], max_keys=stage.settings.ingest_batch_tracks)
-                requests = [range_request(batch)]
-        return dg.SensorResult(
-            run_requests=requests,
-            dynamic_partitions_requests=[SUBMISSIONS.build_add_request(new_keys)] if new_keys else [],
-            asset_events=[*_arrivals(stage.database, new_keys), *evaluations],
-            cursor=json.dumps(asdict(cursor)),
-            skip_reason=heard.summary if heard and not requests else None,
-        )
+    def submission_sensor(context: dg.SensorEvaluationContext, musicfp: MusicfpResource) -> Tick:
+        return unless_paused(musicfp, lambda: _tick(context, musicfp, ingest_job.name))
 
     return submission_sensor
+
+
+def _tick(context: dg.SensorEvaluationContext, musicfp: MusicfpResource, job_name: str) -> dg.SensorResult:
+    stage = musicfp.stage("")
+    heard = hear(musicfp, stage)
+    if heard and heard.is_news:
+        context.log.info(heard.summary)
+    cursor = _discover(stage, Cursor.parse(context.cursor), heard)
+    cursor, evaluations = _watch(context, musicfp, cursor, heard)
+    batch = _next_batch(context.instance, stage, job_name, is_gathering=cursor.is_gathering(time.time()))
+    arrived = [key for key in batch.added if key not in set(batch.moved)]
+    return dg.SensorResult(
+        run_requests=[range_request(batch.keys)] if batch.keys else [],
+        dynamic_partitions_requests=_partition_requests(batch),
+        asset_events=[*_arrivals(stage.database, arrived), *evaluations],
+        cursor=json.dumps(asdict(cursor)),
+        skip_reason=heard.summary if heard and not batch.keys else None,
+    )
 
 
 def _discover(stage: StageContext, cursor: Cursor, heard: Heard | None) -> Cursor:
@@ -160,9 +157,32 @@ def _watch(
     return replace(cursor, watch_due_at=now + WATCH_INTERVAL_S, watched=found), changed
 
 
-def _unknown(keys: Sequence[str], known: Sequence[str]) -> list[str]:
-    already = set(known)
-    return [key for key in keys if key not in already]
+def _next_batch(instance: dg.DagsterInstance, stage: StageContext, job_name: str, *, is_gathering: bool) -> Neighbours:
+    """Return the submissions whose turn it is, at most as many as a batch has; none while another batch is at work.
+
+    Only now do they become partitions: so their order is that of their turns, whatever the order of their arrival.
+    """
+    nothing = Neighbours([], [], [])
+    if must_wait(instance, job_name):
+        return nothing
+    limit = stage.settings.ingest_batch_tracks
+    with stage.database.read() as session:
+        due = submissions.due_for_ingest(session, limit=limit)
+    if not due or (len(due) < limit and is_gathering):
+        return nothing
+    return as_neighbours(due, SUBMISSIONS.get_partition_keys(dynamic_partitions_store=instance))
+
+
+def _partition_requests(
+    batch: Neighbours,
+) -> list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest]:
+    # In this order. Killed in between, the daemon leaves keys that are no partition: they are added at the next tick.
+    requests: list[dg.AddDynamicPartitionsRequest | dg.DeleteDynamicPartitionsRequest] = []
+    if batch.moved:
+        requests.append(SUBMISSIONS.build_delete_request(batch.moved))
+    if batch.added:
+        requests.append(SUBMISSIONS.build_add_request(batch.added))
+    return requests
 
 
 def _arrivals(database: Database, keys: Sequence[str]) -> list[dg.AssetMaterialization]:

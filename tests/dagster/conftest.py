@@ -85,6 +85,7 @@ def orchestra(
     _close(opened.database)
     opened.store.client.close()
     resources._open_database.cache_clear()
+    resources._pauses.cache_clear()
     resources.connect_store.cache_clear()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 import pytest
 from dagster._core.test_utils import create_run_for_test
+from sqlalchemy.exc import OperationalError
 
 from musicfp.catalog import derivations, relations
 from musicfp.catalog.derivations import Failure
@@ -22,7 +23,8 @@ from musicfp.settings import Settings
 from musicfp_assets import housekeeping
 from musicfp_assets.definitions import FEATURE_JOB, INGEST_JOB, TRANSCODE_JOB, build_definitions
 from musicfp_assets.resources import MusicfpResource
-from musicfp_assets.run_ranges import ONLY_MISSING_TAG, first_stretch, has_unfinished_run
+from musicfp_assets.run_ranges import ONLY_MISSING_TAG, as_neighbours, first_stretch, has_unfinished_run
+from musicfp_assets.sensors import submissions as discovery_of_sensor
 from musicfp_assets.sensors.submissions import GATHER_S, Cursor
 from tests.dagster.conftest import Orchestra
 from tests.support.accepted import accept_track
@@ -49,7 +51,11 @@ def _tick(orchestra: Orchestra, name: str, cursor: str | None = None) -> dg.Sens
         return dg.SensorResult(skip_reason=result)
     assert isinstance(result, dg.SensorResult)
     for request in result.dynamic_partitions_requests or ():
-        orchestra.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+        if isinstance(request, dg.AddDynamicPartitionsRequest):
+            orchestra.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
+        else:
+            for key in request.partition_keys:
+                orchestra.instance.delete_dynamic_partition(request.partitions_def_name, key)
     return result
 
 
@@ -117,15 +123,73 @@ def test_a_batch_is_bounded_and_the_rest_follows(
     assert _range_of(_quiet_tick(orchestra, result.cursor)) == (keys[2], keys[2])
 
 
-def test_a_submission_that_is_put_off_splits_the_range(orchestra: Orchestra, songs: SongFolder) -> None:
-    """A range covers neighbours only: what waits in between is not run over."""
+@pytest.mark.parametrize("name", ["submission_sensor", "transcode_sensor", "feature_sensor", "retry_sensor"])
+def test_while_work_cannot_be_done_nothing_is_asked_for_and_the_tick_says_why(
+    orchestra: Orchestra, songs: SongFolder, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    """No failed tick, no run that is bound to fail; afterwards it goes on by itself."""
+    upload(orchestra.stage, songs.song(1))
+    with monkeypatch.context() as patched:
+        patched.setenv("MUSICFP_S3_PORT", "9")
+        result = _tick(orchestra, name)
+        assert (result.skip_reason or dg.SkipReason("")).skip_message.startswith("paused, objectStore: ")
+        assert not result.run_requests
+        assert result.cursor is None
+    assert "paused" not in str(_tick(orchestra, name).skip_reason)
+
+
+def test_a_database_that_goes_away_in_a_tick_is_a_pause(orchestra: Orchestra, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever was asked last."""
+
+    def away(*_: object, **__: object) -> None:
+        raise OperationalError("SELECT 1", {}, Exception("the connection is closed"))
+
+    monkeypatch.setattr(discovery_of_sensor, "discover", away)
+    result = _tick(orchestra, "submission_sensor")
+    assert str(result.skip_reason) == str(dg.SkipReason("paused, database: the connection is closed"))
+
+
+def test_what_was_chosen_before_and_is_not_adjacent_is_moved_behind_the_others(
+    orchestra: Orchestra, songs: SongFolder
+) -> None:
+    """A range covers neighbours only. What is put off lies between them, and is not run over."""
     keys = [upload(orchestra.stage, songs.file(f"{n}.mp3", b"text" * 99)) for n in range(3)]
-    _quiet_tick(orchestra)
+    first = _quiet_tick(orchestra)
     with orchestra.stage.database.write() as session:
         session.get_one(SubmissionRow, keys[1]).next_attempt_at = utc_now() + timedelta(hours=1)
-    result = _quiet_tick(orchestra)
-    assert _range_of(result) == (keys[0], keys[0])
-    assert not result.dynamic_partitions_requests
+    result = _quiet_tick(orchestra, first.cursor)
+    assert _range_of(result) == (keys[0], keys[2])
+    assert orchestra.instance.get_dynamic_partitions("submissions") == [keys[1], keys[0], keys[2]]
+    assert list(result.asset_events) == []
+    assert orchestra.run(INGEST_JOB, [keys[0], keys[2]]).success
+    assert [submission_of(orchestra.stage, key).status for key in keys] == ["REJECTED", "RECEIVED", "REJECTED"]
+    fresh = upload(orchestra.stage, songs.file("fresh.mp3", b"text" * 99))
+    with orchestra.stage.database.write() as session:
+        session.get_one(SubmissionRow, keys[1]).next_attempt_at = None
+    result = _quiet_tick(orchestra, result.cursor)
+    assert _range_of(result) == (keys[1], fresh)
+    assert orchestra.instance.get_dynamic_partitions("submissions") == [keys[0], keys[2], keys[1], fresh]
+
+
+def test_one_file_of_somebody_else_does_not_wait_for_thousands(
+    orchestra: Orchestra, songs: SongFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Submitters take turns within a batch; the oldest of all is in it; nothing becomes a partition before its turn."""
+    monkeypatch.setenv("MUSICFP_INGEST_BATCH_TRACKS", "3")
+    for number in range(5):
+        drop(orchestra.stage, songs.file(f"{number}.mp3", b"text" * 99), f"heap/{number}.mp3")
+    first = _tick(orchestra, "submission_sensor")
+    heap = orchestra.instance.get_dynamic_partitions("submissions")
+    assert _range_of(first) == (heap[0], heap[2])
+    mine = upload(orchestra.stage, songs.file("mine.mp3", b"text" * 99), submitter="me@here")
+    second = _tick(orchestra, "submission_sensor", first.cursor)
+    assert _range_of(second) == (heap[0], heap[1])
+    batch = [heap[0], mine, heap[1]]
+    assert orchestra.instance.get_dynamic_partitions("submissions") == [heap[2], *batch]
+    assert orchestra.run(INGEST_JOB, batch).success
+    assert submission_of(orchestra.stage, mine).status == "REJECTED"
+    third = _tick(orchestra, "submission_sensor", second.cursor)
+    assert _range_of(third) == (heap[2], orchestra.instance.get_dynamic_partitions("submissions")[-1])
 
 
 def test_a_run_waits_while_uploads_keep_coming_in_but_not_for_ever(orchestra: Orchestra, songs: SongFolder) -> None:
@@ -175,6 +239,28 @@ def test_a_file_of_another_tool_is_found_at_the_next_tick(orchestra: Orchestra, 
 def test_a_stretch_ends_at_the_first_gap(wanted: str, expected: str) -> None:
     """Up to three neighbours of a, b, c, d, e."""
     assert first_stretch(set(wanted), "abcde", max_keys=3) == list(expected)
+
+
+@pytest.mark.parametrize(
+    ("batch", "keys", "moved", "added"),
+    [
+        ("", "", "", ""),
+        ("xy", "xy", "", "xy"),
+        ("bc", "bc", "", ""),
+        ("cb", "bc", "", ""),
+        ("ex", "ex", "", "x"),
+        ("xed", "dex", "", "x"),
+        ("ac", "ac", "ac", "ac"),
+        ("cx", "cx", "c", "cx"),
+        ("xac", "xac", "ac", "xac"),
+    ],
+)
+def test_a_batch_becomes_neighbours(batch: str, keys: str, moved: str, added: str) -> None:
+    """Among the partitions a, b, c, d, e; x and y are none yet."""
+    found = as_neighbours(batch, "abcde")
+    assert ("".join(found.keys), "".join(found.moved), "".join(found.added)) == (keys, moved, added)
+    ordered = [key for key in "abcde" if key not in found.moved] + found.added
+    assert first_stretch(set(batch), ordered, max_keys=9) == found.keys
 
 
 def test_accepted_tracks_are_derived_by_both_stages(orchestra: Orchestra, songs: SongFolder) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import re
+from datetime import timedelta
 from pathlib import Path
 
 import anyio
@@ -10,15 +11,15 @@ import httpx
 import numpy as np
 import pytest
 
+from graphql_api import readiness as readiness_module
 from graphql_api.app import create_app
-from graphql_api.routes import health
 from graphql_api.services import Services
 from musicfp.audio.decode import decode_pcm
 from musicfp.audio.sniff import require_format
 from musicfp.catalog import search_index
-from musicfp.catalog.engine import Database
+from musicfp.catalog.engine import Database, utc_now
 from musicfp.catalog.search_index import SegmentRecord
-from musicfp.catalog.tables import FingerprintRow
+from musicfp.catalog.tables import DerivationRow, FingerprintRow, SubmissionRow
 from musicfp.fingerprint.chromaprint import fingerprint_pcm
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ
 from musicfp.fingerprint.postings import FingerprintKind
@@ -26,7 +27,7 @@ from musicfp.settings import Settings
 from musicfp.store.objects import ObjectStore
 from tests.graphql.conftest import Api
 from tests.support.audio_samples import music_samples, write_wav
-from tests.support.seeds import seed_track
+from tests.support.seeds import seed_submission, seed_track
 
 
 def seed_recording(database: Database, number: int, path: Path) -> str:
@@ -183,9 +184,11 @@ def test_readyz_asks_dagster_for_its_daemons(
 
     client_class = httpx.AsyncClient
     monkeypatch.setattr(
-        health.httpx, "AsyncClient", lambda **options: client_class(**options, transport=httpx.MockTransport(answer))
+        readiness_module.httpx,
+        "AsyncClient",
+        lambda **options: client_class(**options, transport=httpx.MockTransport(answer)),
     )
-    readiness = health.Readiness(api.services)
+    readiness = readiness_module.Readiness(api.services)
 
     async def twice() -> str | None:
         await readiness.check()
@@ -216,10 +219,46 @@ def test_metrics_count_requests_errors_loaders_and_the_catalogue(api: Api, datab
         "musicfp_catalogue_tracks 3.0",
         'musicfp_submissions{status="ACCEPTED"} 3.0',
         'musicfp_submissions{status="FAILED"} 0.0',
+        "musicfp_oldest_waiting_seconds 0.0",
+        'musicfp_derivations{status="FAILED"} 0.0',
+        'musicfp_ready{part="database"} 1.0',
+        'musicfp_ready{part="disk"} 1.0',
+        'musicfp_ready{part="objectStore"} 0.0',
+        'musicfp_ready{part="dagsterDaemon"} 0.0',
     ):
         assert line in lines
     assert "SomeName" not in "".join(lines)
     assert "nonsense" not in "".join(lines)
+
+
+def test_metrics_tell_what_waits_and_what_is_not_made(api: Api, database: Database) -> None:
+    """How long the oldest waits, however new the others are."""
+    old, young = seed_submission(database, 1), seed_submission(database, 2)
+    track_id = seed_track(database, 3)
+    with database.write() as session:
+        session.get_one(SubmissionRow, old).received_at = utc_now() - timedelta(hours=1)
+        session.get_one(SubmissionRow, young).received_at = utc_now()
+        for asset, status in (("a", "DONE"), ("b", "PENDING"), ("c", "PENDING")):
+            session.add(DerivationRow(track_id=track_id, asset=asset, version="1", status=status, updated_at=utc_now()))
+    text = api.request("GET", "/metrics").text
+    assert 'musicfp_derivations{status="PENDING"} 2.0' in text
+    (age,) = re.findall(r"^musicfp_oldest_waiting_seconds (.*)$", text, re.MULTILINE)
+    assert 3600 <= float(age) < 3700
+
+
+def test_metrics_are_told_without_a_database_and_nothing_is_made_up(
+    settings: Settings, signing_store: ObjectStore
+) -> None:
+    """Readiness is the alarm then; counts are unknown."""
+    away = Database("postgresql+psycopg://nobody@127.0.0.1:9/none")
+    services = Services(settings, database=away, store=signing_store)
+    answer = Api(create_app(services=services), services).request("GET", "/metrics")
+    assert answer.status_code == 200
+    lines = answer.text.splitlines()
+    assert 'musicfp_ready{part="database"} 0.0' in lines
+    assert "musicfp_catalogue_tracks NaN" in lines
+    assert 'musicfp_submissions{status="RECEIVED"} NaN' in lines
+    away.close()
 
 
 def test_a_browser_gets_an_ide_that_loads_nothing_from_elsewhere(api: Api) -> None:

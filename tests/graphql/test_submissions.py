@@ -6,10 +6,12 @@ from typing import Any
 import pytest
 from sqlalchemy import delete
 
+from graphql_api.readiness import Readiness
+from musicfp.catalog import submissions
 from musicfp.catalog.engine import Database
-from musicfp.catalog.tables import TrackRow
+from musicfp.catalog.tables import SubmissionRow, TrackRow
 from tests.graphql.conftest import Api
-from tests.support.seeds import seed_duplicate, seed_id, seed_problems, seed_submission, seed_track
+from tests.support.seeds import EPOCH, seed_duplicate, seed_id, seed_problems, seed_submission, seed_track
 
 ONE = """query($id: ID!) { submission(id: $id) {
   id status filename sizeBytes createdAt receivedAt decidedAt
@@ -101,3 +103,65 @@ def test_a_page_of_submissions_costs_one_statement_per_relation(
         assert len(api.data(query)["submissions"]["edges"]) == 21
     # page, problems, lineage, verdicts, tracks, tags
     assert len(statements) == 6, statements
+
+
+WAITING = "query($id: ID!) { submission(id: $id) { submitter waiting { code message until ahead } } }"
+
+
+def _all_parts_work(monkeypatch: pytest.MonkeyPatch, problems: dict[str, str | None]) -> None:
+    async def check(_self: Readiness) -> dict[str, str | None]:
+        return problems
+
+    monkeypatch.setattr(Readiness, "check", check)
+
+
+def test_what_waits_says_for_what(api: Api, database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its turn, with the number of those before it; another attempt, with date and cause; its file."""
+    _all_parts_work(monkeypatch, {})
+    heap = [seed_submission(database, number) for number in (1, 2, 3)]
+    mine = seed_submission(database, 4)
+    later, awaited = seed_submission(database, 5), seed_submission(database, 6, "AWAITING_UPLOAD")
+    with database.write() as session:
+        for submission_id in heap:
+            session.get_one(SubmissionRow, submission_id).submitter = "heap"
+        submissions.try_again_later(
+            session, session.get_one(SubmissionRow, later), due_at=EPOCH.replace(year=2099), reason="It was busy."
+        )
+    found = {each: api.data(WAITING, id=each)["submission"] for each in (*heap, mine, later, awaited)}
+    assert [found[each]["waiting"]["ahead"] for each in (heap[0], mine, heap[1], heap[2])] == [0, 1, 2, 3]
+    assert {found[each]["waiting"]["code"] for each in (*heap, mine)} == {"QUEUED"}
+    assert (found[heap[0]]["submitter"], found[mine]["submitter"]) == ("heap", None)
+    assert found[later]["waiting"]["code"] == "PUT_OFF"
+    assert "It was busy." in found[later]["waiting"]["message"]
+    assert found[later]["waiting"]["until"].startswith("2099")
+    assert found[awaited]["waiting"]["code"] == "UPLOAD"
+    assert api.data(WAITING, id=seed_submission(database, 7, "REJECTED"))["submission"]["waiting"] is None
+
+
+def test_a_part_that_does_not_work_is_named_by_what_waits_for_it(
+    api: Api, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same words as in /readyz; a search index that is being built delays nobody."""
+    submission_id = seed_submission(database, 1)
+    _all_parts_work(monkeypatch, {"searchIndex": "is built", "disk": None, "objectStore": "does not answer"})
+    waiting = api.data(WAITING, id=submission_id)["submission"]["waiting"]
+    assert waiting["code"] == "PAUSED"
+    assert waiting["message"].endswith("objectStore does not answer")
+    _all_parts_work(monkeypatch, {"searchIndex": "is built", "disk": None})
+    assert api.data(WAITING, id=submission_id)["submission"]["waiting"]["code"] == "QUEUED"
+
+
+def test_the_place_of_all_that_wait_is_asked_for_once(
+    api: Api,
+    database: Database,
+    monkeypatch: pytest.MonkeyPatch,
+    counted_statements: Callable[[], Any],
+) -> None:
+    """One query for a page, whatever its length; clients follow thousands of uploads."""
+    _all_parts_work(monkeypatch, {})
+    for number in range(30):
+        seed_submission(database, number)
+    with counted_statements() as statements:
+        page = api.data("{ submissions { edges { node { waiting { ahead } } } } }")["submissions"]["edges"]
+    assert sorted(edge["node"]["waiting"]["ahead"] for edge in page) == list(range(30))
+    assert sum("row_number" in each for each in statements) == 1

@@ -97,7 +97,7 @@ class FakeService:
         with self.lock:
             self.submissions[submission_id] = {
                 "id": submission_id, "status": "AWAITING_UPLOAD", "filename": name, "receivedAt": None, "problems": [],
-                "track": None, "duplicateOf": None,
+                "submitter": variables["submitter"], "track": None, "duplicateOf": None,
             }  # fmt: skip
         expires_at = datetime.now(UTC) + timedelta(seconds=self.expires_in_s)
         size, parts = variables["sizeBytes"], None

@@ -13,10 +13,17 @@ from musicfp.pipeline.ingest import IngestOutcome, forget_decided_objects, inges
 from musicfp.pipeline.uploads import request_upload
 
 
-def upload(stage: StageContext, path: Path) -> str:
+def upload(stage: StageContext, path: Path, *, submitter: str | None = None) -> str:
     """Upload a file by a ticket and return the submission's id."""
     content = path.read_bytes()
-    ticket = request_upload(stage.database, stage.store, stage.settings, filename=path.name, size_bytes=len(content))
+    ticket = request_upload(
+        stage.database,
+        stage.store,
+        stage.settings,
+        filename=path.name,
+        size_bytes=len(content),
+        submitter=submitter,
+    )
     answer = httpx.put(ticket.url, content=content, headers=dict(ticket.headers), timeout=60, trust_env=False)
     answer.raise_for_status()
     return ticket.submission_id

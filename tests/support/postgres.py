@@ -3,6 +3,7 @@
 import os
 import pwd
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -59,10 +60,10 @@ class PostgresServer:
             self._process.kill()
             self._process.wait(timeout=30)
 
-    def stop(self) -> None:
-        """End it in order."""
+    def stop(self, how: signal.Signals = signal.SIGINT) -> None:
+        """End it: SIGINT cuts its clients off, SIGQUIT is a crash."""
         if self._process is not None:
-            self._process.terminate()
+            self._process.send_signal(how)
             self._process.wait(timeout=30)
 
     def _is_up(self) -> bool:

@@ -1,5 +1,7 @@
 """Noticing what has arrived in the bucket, with the real store, on both databases."""
 
+from collections.abc import Iterator
+
 import pytest
 
 from musicfp.catalog import submissions
@@ -9,6 +11,7 @@ from musicfp.pipeline import discovery
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.discovery import Discovery, discover
 from musicfp.pipeline.ingest import forget_decided_objects
+from musicfp.store.objects import ObjectInfo
 from tests.support.ingesting import discover_all, keys_in, submission_of, upload
 from tests.support.songs import SongFolder
 
@@ -49,6 +52,31 @@ def test_an_upload_that_arrives_behind_the_cursor_is_found(stage: StageContext, 
     assert found.submission_ids == (fast,)
     _put(stage, slow_key, b"slow")
     assert _look(stage, found.after).submission_ids == (slow,)
+
+
+@pytest.mark.parametrize("key", ["dropped.mp3", None])
+def test_a_file_that_is_deleted_after_it_was_listed_is_not_found_again(
+    stage: StageContext, songs: SongFolder, monkeypatch: pytest.MonkeyPatch, key: str | None
+) -> None:
+    """A run decides it and deletes it between the listing and the look at what is known."""
+    submission_id = upload(stage, songs.file("a.mp3", b"a")) if key is None else ""
+    if key is not None:
+        _put(stage, key)
+    (submission_id,) = discover_all(stage).submission_ids
+    _put(stage, "zz/other.mp3")
+    listed = stage.store.list_after
+
+    def list_then_delete(*arguments: str, **options: str) -> Iterator[ObjectInfo]:
+        monkeypatch.undo()
+        found = list(listed(*arguments, **options))
+        _tell(stage, submission_id, "ACCEPTED")
+        assert forget_decided_objects(stage) == 1
+        yield from found
+
+    monkeypatch.setattr(stage.store, "list_after", list_then_delete)
+    (other,) = discover_all(stage).submission_ids
+    assert submission_of(stage, other).object_key == "zz/other.mp3"
+    assert keys_in(stage, stage.settings.submission_bucket) == ["zz/other.mp3"]
 
 
 def test_files_of_other_tools_are_found_by_a_complete_pass(stage: StageContext) -> None:

@@ -20,7 +20,6 @@ from musicfp.pipeline.named_objects import NamedObjectGone, delete_unnamed, requ
 from musicfp.pipeline.reconcile import Reconciliation, reconcile
 from musicfp.pipeline.stored_objects import stored_objects
 from musicfp.pipeline.transcoding import transcode_batch
-from musicfp.pipeline.uploads import MULTIPART_ABOVE_BYTES, request_upload
 from musicfp.store.objects import ObjectStore
 from tests.support.accepted import accept_within, received
 from tests.support.crashes import Killed, kill
@@ -212,18 +211,3 @@ def _accept_at_last(stage: StageContext, path: Path, number: int, key: str) -> N
         except NamedObjectGone:
             continue
         return
-
-
-def test_uploads_in_parts_that_nobody_waits_for_are_aborted(stage: StageContext) -> None:
-    """One of a ticket that is open stays; a stale one of nobody's goes; a young one stays."""
-    bucket = stage.settings.submission_bucket
-    ticket = request_upload(
-        stage.database, stage.store, stage.settings, filename="a.wav", size_bytes=MULTIPART_ABOVE_BYTES + 1
-    )
-    stage.store.start_multipart(bucket, "left.wav")
-    assert reconcile(stage).n_multiparts_aborted == 0
-    assert len(list(stage.store.list_multiparts(bucket))) == 2
-    assert reconcile(stage, unused_for=ANY_AGE).n_multiparts_aborted == 1
-    [left] = stage.store.list_multiparts(bucket)
-    assert left.upload_id == submission_of(stage, ticket.submission_id).multipart_upload_id
-    assert reconcile(stage, unused_for=ANY_AGE).n_multiparts_aborted == 0

@@ -9,8 +9,9 @@ from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import SubmissionRow
 from musicfp.errors import InvalidRequest
 from musicfp.identity import is_id
-from musicfp.pipeline import uploads
+from musicfp.pipeline import submission_pages, uploads
 from musicfp.pipeline.context import StageContext
+from musicfp.pipeline.expiry import abort_stale_parts
 from musicfp.pipeline.uploads import (
     CompletedPart,
     UploadTicket,
@@ -32,6 +33,22 @@ def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _request(stage: StageContext, filename: str = "Song.mp3", size_bytes: int = 5) -> UploadTicket:
     return request_upload(stage.database, stage.store, stage.settings, filename=filename, size_bytes=size_bytes)
+
+
+@pytest.mark.parametrize(
+    ("told", "kept"),
+    [(None, None), ("", None), (" \u202e\t ", None), ("  the\nchoir\x00 ", "the choir"), ("x" * 64, "x" * 64)],
+)
+def test_a_submitter_is_kept_as_one_clean_line(stage: StageContext, told: str | None, kept: str | None) -> None:
+    """It says who takes turns with whom; nobody has to say."""
+    ticket = request_upload(stage.database, stage.store, stage.settings, filename="a.mp3", size_bytes=5, submitter=told)
+    assert submission_of(stage, ticket.submission_id).submitter == kept
+
+
+def test_a_submitter_that_is_too_long_is_refused(stage: StageContext) -> None:
+    """Cut off, two of them could become one."""
+    with pytest.raises(InvalidRequest, match="at most 64 characters"):
+        request_upload(stage.database, stage.store, stage.settings, filename="a.mp3", size_bytes=5, submitter="x" * 65)
 
 
 def _complete(stage: StageContext, submission_id: str, *parts: CompletedPart) -> SubmissionRow:
@@ -159,6 +176,33 @@ def test_an_upload_that_never_came_expires_with_its_parts(stage: StageContext) -
     with pytest.raises(InvalidRequest) as raised:
         _complete(stage, ticket.submission_id, *parts)
     assert raised.value.code == "expired"
+
+
+def test_parts_that_no_row_knows_are_aborted_when_they_are_old(stage: StageContext) -> None:
+    """A ticket that was lost on its way to the database, or another tool that was killed in its upload."""
+    bucket = stage.settings.submission_bucket
+    stage.store.start_multipart(bucket, "from another tool/a.wav")
+    assert abort_stale_parts(stage) == 0
+    assert [each.key for each in stage.store.list_multiparts(bucket)] == ["from another tool/a.wav"]
+    tomorrow = utc_now() + timedelta(days=1)
+    assert [abort_stale_parts(stage, begun_before=tomorrow) for _ in range(2)] == [1, 0]
+    assert list(stage.store.list_multiparts(bucket)) == []
+
+
+def test_those_that_are_left_as_they_are_keep_nobody_from_expiring(
+    stage: StageContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Page after page, up to the limit."""
+    monkeypatch.setattr(submission_pages, "_PAGE_ROWS", 2)
+    tickets = [_request(stage) for _ in range(7)]
+    for ticket in tickets:
+        _expire(stage, ticket.submission_id)
+    for ticket in tickets[:2]:
+        _put(ticket.url, b"12345")  # at the last moment: discovery takes them
+    assert expire_overdue_uploads(stage.database, stage.store, stage.settings, limit=5) == 3
+    assert expire_overdue_uploads(stage.database, stage.store, stage.settings) == 2
+    left = [submission_of(stage, ticket.submission_id).status for ticket in tickets]
+    assert left == ["AWAITING_UPLOAD"] * 2 + ["EXPIRED"] * 5
 
 
 @pytest.mark.usefixtures("small_parts")

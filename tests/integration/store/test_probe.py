@@ -9,7 +9,7 @@ import anyio
 import pytest
 from botocore.exceptions import ClientError
 
-from graphql_api.routes.health import Readiness
+from graphql_api.readiness import Readiness
 from graphql_api.services import Services
 from musicfp.catalog.engine import Database
 from musicfp.errors import StoreUnavailable

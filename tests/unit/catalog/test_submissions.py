@@ -1,8 +1,11 @@
 """Every change of a submission's status, on SQLite and on PostgreSQL."""
 
+import re
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
+from sqlalchemy import event
 from sqlalchemy.exc import IntegrityError
 
 from musicfp.catalog import acceptance, relations, submissions
@@ -104,6 +107,52 @@ def test_the_time_at_which_an_object_was_gone_does_not_move(database: Database) 
     assert _read(database, submission_id).object_gone_at == gone_at
 
 
+def _wait(database: Database, number: int, submitter: str | None) -> str:
+    submission_id = received(database, number)
+    with database.write() as session:
+        session.get_one(SubmissionRow, submission_id).submitter = submitter
+    return submission_id
+
+
+def test_submitters_take_turns(database: Database) -> None:
+    """First the oldest of each, then the second of each; those without a name are one of them."""
+    heap = [_wait(database, number, "heap") for number in range(1, 6)]
+    nobody = [_wait(database, number, None) for number in (6, 7)]
+    one = _wait(database, 8, "one")
+    assert _due(database) == [heap[0], nobody[0], one, heap[1], nobody[1], *heap[2:]]
+    assert _due(database, limit=3) == [heap[0], nobody[0], one]
+
+
+def test_the_oldest_of_all_comes_first_however_many_submitters_there_are(database: Database) -> None:
+    """Those that came later cannot starve it."""
+    oldest = _wait(database, 1, "old")
+    for number in range(2, 9):
+        _wait(database, number, f"newcomer {number}")
+    assert _due(database, limit=1) == [oldest]
+
+
+def test_what_waits_is_chosen_from_an_index_alone(database: Database) -> None:
+    """Cheap among a hundred thousand that wait and a million that are decided."""
+    for number in range(1, 4):
+        received(database, number)
+    statements: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _cursor: Any, statement: str, parameters: Any, *_rest: Any) -> None:
+        statements.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    _due(database)
+    event.remove(database.engine, "before_cursor_execute", note)
+    ((statement, parameters),) = [each for each in statements if "row_number" in each[0]]
+    with database.engine.connect() as connection:
+        if not database.is_sqlite:
+            connection.exec_driver_sql("SET enable_seqscan = off")  # three rows are read quicker without an index
+            connection.exec_driver_sql("SET enable_bitmapscan = off")
+        explain = "EXPLAIN QUERY PLAN " if database.is_sqlite else "EXPLAIN "
+        plan = str(connection.exec_driver_sql(explain + statement, parameters).all())
+    assert re.search("(COVERING INDEX|Index Only Scan using) ix_submission_waiting", plan), plan
+
+
 def test_due_are_the_oldest_received_first(database: Database) -> None:
     """In the order of their ids, whatever the order of arrival, and no more than asked for."""
     for number in (3, 1, 2):
@@ -118,7 +167,7 @@ def test_a_postponed_submission_is_due_when_its_time_has_come(database: Database
     with database.write() as session:
         for submission_id, seconds in ((later, 60), (now, -1)):
             row = session.get_one(SubmissionRow, submission_id)
-            submissions.try_again_later(session, row, due_at=utc_now() + timedelta(seconds=seconds))
+            submissions.try_again_later(session, row, due_at=utc_now() + timedelta(seconds=seconds), reason="It broke.")
     assert _due(database) == [now]
     assert _read(database, later).attempts == 1
     assert _read(database, later).status == "RECEIVED"
@@ -163,7 +212,7 @@ def test_reopening_forgets_the_decision(database: Database) -> None:
     submission_id = received(database, 1)
     with database.write() as session:
         row = session.get_one(SubmissionRow, submission_id)
-        submissions.try_again_later(session, row, due_at=utc_now())
+        submissions.try_again_later(session, row, due_at=utc_now(), reason="It broke.")
         acceptance.conclude(session, row, "NEEDS_REVIEW", verdict_of(submission_id, "NEEDS_REVIEW"))
     with database.write() as session:
         submissions.reopen(session, session.get_one(SubmissionRow, submission_id))
@@ -211,9 +260,9 @@ def test_kept_objects_are_found_by_the_age_of_their_arrival(database: Database) 
         _decide(database, received(database, number), status)
     now = utc_now()
     with database.read() as session:
-        old = submissions.kept_objects_before(session, now + timedelta(seconds=5), limit=10)
+        old = submissions.kept_objects_before(session, before=now + timedelta(seconds=5), limit=10)
         assert [row.status for row in old] == ["NEEDS_REVIEW", "REJECTED", "FAILED"]
-        assert submissions.kept_objects_before(session, now - timedelta(hours=1), limit=10) == []
+        assert submissions.kept_objects_before(session, before=now - timedelta(hours=1), limit=10) == []
 
 
 def test_the_oldest_awaited_key_is_that_of_the_oldest_open_ticket(database: Database) -> None:

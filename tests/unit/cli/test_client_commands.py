@@ -1,6 +1,8 @@
 """The commands that ask the API: what they print where, and how they end."""
 
+import getpass
 import json
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -74,6 +76,14 @@ def test_submit_again_uploads_nothing_and_says_so(run: Run, judged: FakeService,
     assert [item["uploadedBefore"] for item in answer] == [True] * 3
     assert {item["submission"]["status"] for item in answer} == {"ACCEPTED", "DUPLICATE", "REJECTED"}
     assert "3 of 3 files had been uploaded before" in result.stderr
+
+
+def test_submit_says_who_submits(run: Run, service: FakeService, folder: Path) -> None:
+    """As told, or user and machine: submitters take turns."""
+    run("submit", folder / "good.flac")
+    run("submit", folder / "bad.wav", "--submitter", "the choir")
+    who = {each["filename"]: each["submitter"] for each in service.submissions.values()}
+    assert who == {"good.flac": f"{getpass.getuser()}@{socket.gethostname()}", "bad.wav": "the choir"}
 
 
 def test_submit_fails_if_a_file_was_not_uploaded_but_shows_the_others(
