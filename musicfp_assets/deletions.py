@@ -76,7 +76,7 @@ def deletion_job() -> None:
 
 @dg.sensor(
     name="deletion_sensor",
-    job=deletion_job,
+    job_name=DELETION_JOB,
     minimum_interval_seconds=TICK_INTERVAL_S,
     default_status=dg.DefaultSensorStatus.RUNNING,
     description="Asks the catalogue which tracks were deleted, and removes their files and Dagster's records of them.",

@@ -46,7 +46,7 @@ NEVER = {
 }
 # Queries are written in the catalogue alone; others pass its sessions around, catch its errors and look at URLs.
 OUTSIDE_THE_CATALOGUE = {"sqlmodel": {"Session"}, "sqlalchemy": {"make_url"}, "sqlalchemy.exc": None}
-DAGSTERS_OWN_STORAGE = "musicfp_assets/sqlite_storage.py"
+DAGSTERS_OWN_STORAGE = ("musicfp_assets/sqlite_storage.py", "musicfp_assets/track_records.py")
 EAGER_ANNOTATIONS = ("musicfp_assets", "musicfp/catalog/tables.py")
 
 
@@ -114,7 +114,7 @@ def test_queries_are_written_in_the_catalogue_alone() -> None:
     wrong = [
         f"{_name(path)} imports {name or ''} from {module}"
         for path in MODULES
-        if not _is_below(_name(path), "musicfp/catalog") and _name(path) != DAGSTERS_OWN_STORAGE
+        if not _is_below(_name(path), "musicfp/catalog") and _name(path) not in DAGSTERS_OWN_STORAGE
         for module, name in _imports(path)
         if module.split(".")[0] in {"sqlmodel", "sqlalchemy"} and not _is_allowed_outside(module, name)
     ]
