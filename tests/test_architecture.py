@@ -46,7 +46,7 @@ NEVER = {
 }
 # Queries are written in the catalogue alone; others pass its sessions around, catch its errors and look at URLs.
 OUTSIDE_THE_CATALOGUE = {"sqlmodel": {"Session"}, "sqlalchemy": {"make_url"}, "sqlalchemy.exc": None}
-DAGSTERS_OWN_STORAGE = ("musicfp_assets/sqlite_storage.py", "musicfp_assets/retention.py")
+DAGSTERS_OWN_STORAGE = tuple(f"musicfp_assets/{name}.py" for name in ("sqlite_storage", "retention", "track_records"))
 EAGER_ANNOTATIONS = ("musicfp_assets", "musicfp/catalog/tables.py")
 
 

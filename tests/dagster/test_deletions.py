@@ -196,7 +196,7 @@ def test_a_deletion_waits_for_whoever_may_know_the_track(orchestra: Orchestra) -
     by_hand = create_run_for_test(
         orchestra.instance,
         job_name=TRANSCODE_JOB,
-        status=dg.DagsterRunStatus.QUEUED,
+        status=dg.DagsterRunStatus.NOT_STARTED,
         tags=dict(range_request(["a", track_id]).tags),
     )
     assert ready(orchestra) == []
