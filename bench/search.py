@@ -61,7 +61,7 @@ def main() -> None:
     """Build a catalogue of each size and ask it everything."""
     options = _options()
     music = load_music(options.music or fetched("micro"))
-    plan = Plan(conditions=tuple(options.conditions), n_clips=options.clips, n_stranger_clips=1)
+    plan = Plan(conditions=tuple(options.conditions), n_clips=options.clips, n_stranger_clips=options.clips)
     queries = make_queries(music, plan)
     pool = pool_of(music.sources)
     for n_tracks in options.tracks:
@@ -160,7 +160,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.search", description="Measure search at several sizes.")
     parser.add_argument("--tracks", type=int, nargs="+", default=[1000, 10_000, 100_000], help="sizes of catalogues")
     parser.add_argument("--conditions", nargs="+", default=_CONDITIONS, help="of eval.degrade")
-    parser.add_argument("--clips", type=int, default=1, help="of each source")
+    parser.add_argument("--clips", type=int, default=1, help="of each source and each stranger")
     parser.add_argument("--music", type=Path, help="a folder of music instead of the corpus")
     parser.add_argument("--directory", type=Path, help="where to put files; 20 KB a track")
     parser.add_argument("--no-table", dest="table", action="store_false", help="make only the accelerator's segments")

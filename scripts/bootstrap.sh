@@ -3,7 +3,7 @@
 #
 #   scripts/bootstrap.sh run     ffmpeg, libchromaprint, requirements.txt
 #   scripts/bootstrap.sh check   the same, and the tools of requirements-dev.txt
-#   scripts/bootstrap.sh test    the same, and PostgreSQL's server and Chromium, which only tests use
+#   scripts/bootstrap.sh test    the same, and PostgreSQL's server, Chromium and fpcalc, which only tests use
 #
 # What belongs here: making a bare machine able to start musicfp. What does not: starting it (see Makefile).
 set -euo pipefail
@@ -40,6 +40,7 @@ install_system_packages() {
     if [ "$MODE" = test ]; then
         have_postgresql || missing+=(postgresql)
         have_chromium || missing+=(chromium)
+        have_commands fpcalc || missing+=(fpcalc)
     fi
     [ ${#missing[@]} -eq 0 ] && return
     if [ "$(uname -s)" = Darwin ]; then
@@ -82,6 +83,7 @@ apt_install() {
     for name in "$@"; do
         case $name in
             chromaprint) packages+=(libchromaprint1) ;;
+            fpcalc) packages+=(libchromaprint-tools) ;;
             # Ubuntu and Debian name the package after the version that will make the .venv.
             venv) packages+=("$(find_python)-venv") ;;
             *) packages+=("$name") ;;
@@ -111,6 +113,7 @@ brew_install() {
     for name in "$@"; do
         case $name in
             postgresql) formulae+=(postgresql@16) ;;
+            fpcalc) formulae+=(chromaprint) ;;
             venv) formulae+=(python@3.11) ;;
             *) formulae+=("$name") ;;
         esac

@@ -32,7 +32,7 @@ from musicfp.fingerprint.correlation import best_alignment
 from musicfp.fingerprint.model import Fingerprint
 from musicfp.fingerprint.search import search
 from musicfp.fingerprint.verdict import judge, same_file_verdict
-from musicfp.pipeline.inspection import InspectionRules, inspect_file
+from musicfp.pipeline.inspection import InspectionPool, InspectionRules, inspect_file
 from tests.support.fake_service import FakeService, Stored, match
 
 RULES = InspectionRules(required_tags=("title", "artist"), max_duration_s=600.0)
@@ -40,7 +40,7 @@ ALL_SONGS = (*CATALOGUE_SONGS, SUNDAY_VERANDA)
 
 
 class Recogniser:
-    """Judges uploads as the ingest does, in this process: real inspection, real search, real policy."""
+    """Judges uploads as the ingest does: real inspection, real search, real policy."""
 
     def __init__(self) -> None:
         self.corpus = FingerprintCorpus()
@@ -84,7 +84,9 @@ class Recogniser:
         with tempfile.NamedTemporaryFile(suffix=f".{extension}") as file:
             file.write(data)
             file.flush()
-            return inspect_file(Path(file.name), extension, rules)
+            # In a process of its own, as always: in a thread of the service tags cannot be read within limits.
+            with InspectionPool(rules, workers=1) as pool:
+                return pool.inspect(Path(file.name), extension)
 
 
 @pytest.fixture(scope="module")
