@@ -46,6 +46,11 @@ def _one_of(column: str, values: tuple[str, ...]) -> CheckConstraint:
     return CheckConstraint(f"{column} IN ({listed})", name=f"{column}_known")
 
 
+def _index_where(condition: str, name: str, *columns: str, unique: bool = False) -> Index:
+    where = text(condition)
+    return Index(name, *columns, unique=unique, sqlite_where=where, postgresql_where=where)
+
+
 def _track_key(**options: Any) -> Any:
     """Return a column that refers to a track and disappears with it."""
     return Column(String(26), ForeignKey("track.id", ondelete="CASCADE"), nullable=False, **options)
@@ -59,32 +64,12 @@ class SubmissionRow(Table, table=True):
         _one_of("status", SUBMISSION_STATUSES),
         CheckConstraint("attempts >= 0", name="attempts_not_negative"),
         # One open submission per object: a second one for the same key may exist only after the object is gone.
-        Index(
-            "uq_submission_open_object_key",
-            "object_key",
-            unique=True,
-            sqlite_where=text("object_gone_at IS NULL"),
-            postgresql_where=text("object_gone_at IS NULL"),
-        ),
+        _index_where("object_gone_at IS NULL", "uq_submission_open_object_key", "object_key", unique=True),
         Index("ix_submission_status_id", "status", "id"),
         # What is still in the bucket is found without looking at all that ever was.
-        Index(
-            "ix_submission_open",
-            "status",
-            "id",
-            sqlite_where=text("object_gone_at IS NULL"),
-            postgresql_where=text("object_gone_at IS NULL"),
-        ),
+        _index_where("object_gone_at IS NULL", "ix_submission_open", "status", "id"),
         # Whose turn it is among all that wait is read from this alone, however many were decided.
-        Index(
-            "ix_submission_waiting",
-            "status",
-            "submitter",
-            "id",
-            "next_attempt_at",
-            sqlite_where=text("status = 'RECEIVED'"),
-            postgresql_where=text("status = 'RECEIVED'"),
-        ),
+        _index_where("status = 'RECEIVED'", "ix_submission_waiting", "status", "submitter", "id", "next_attempt_at"),
     )
 
     id: str = Field(primary_key=True, max_length=26)
@@ -236,14 +221,7 @@ class DeletionRow(Table, table=True):
     """
 
     __tablename__ = "deletion"
-    __table_args__ = (
-        Index(
-            "ix_deletion_unfinished",
-            "requested_at",
-            sqlite_where=text("finished_at IS NULL"),
-            postgresql_where=text("finished_at IS NULL"),
-        ),
-    )
+    __table_args__ = (_index_where("finished_at IS NULL", "ix_deletion_unfinished", "requested_at"),)
 
     track_id: str = Field(
         sa_column=Column(String(26), ForeignKey("submission.id", ondelete="RESTRICT"), primary_key=True)

@@ -9,7 +9,7 @@ import numpy as np
 
 from musicfp.catalog import revisions, terms
 from musicfp.catalog.acceptance import FULL_FINGERPRINT
-from musicfp.catalog.engine import Database
+from musicfp.catalog.engine import Database, utc_now
 from musicfp.catalog.tables import (
     FeatureRow,
     FingerprintRow,
@@ -177,7 +177,7 @@ def _parts(
             partition_key=track_id,
             run_id=f"run-{number}",
             code_version="1",
-            materialized_at=EPOCH,
+            materialized_at=utc_now(),  # Dagster forgets old runs
         ),
     ]
 
