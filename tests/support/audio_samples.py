@@ -62,7 +62,8 @@ def music_samples(duration_s: float = 6.0, *, seed: int = 0, sample_rate_hz: int
     chord = sum(np.sin(2 * np.pi * root_hz[beat // 8] * ratio * time_s) for ratio in (1, 1.25, 1.5, 2))
     drum = rng.standard_normal(n_samples) * np.exp(-40 * beat_phase_s) * (beat % 2 == 0)
     stereo = np.stack([melody + 0.3 * chord + 0.3 * drum, 0.6 * melody + 0.4 * chord + 0.3 * drum], axis=1)
-    return (0.5 * stereo / np.abs(stereo).max()).astype(np.float32)
+    samples: NDArray[np.float32] = (0.5 * stereo / np.abs(stereo).max()).astype(np.float32)
+    return samples
 
 
 def write_wav(path: Path, samples: NDArray[np.float32], *, sample_rate_hz: int = 44100) -> Path:
