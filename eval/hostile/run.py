@@ -136,9 +136,10 @@ class _Watch:
 def _descendants(pid: int) -> list[int]:
     """Return what a process has started, what that has started, and so on."""
     found: list[int] = []
-    for listed in Path("/proc").glob(f"{pid}/task/*/children"):
-        with contextlib.suppress(OSError):  # threads come and go
-            found += [int(each) for each in listed.read_text().split()]
+    with contextlib.suppress(OSError):  # processes come and go, and their threads
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                found += map(int, (task / "children").read_text().split())
     return found + [later for each in found for later in _descendants(each)]
 
 

@@ -114,8 +114,8 @@ def test_a_worker_that_is_ended_takes_its_decoder_along(tmp_path: Path, monkeypa
 
 
 def running(argument: str) -> bool:
-    for command in Path("/proc").glob("[0-9]*/cmdline"):
-        with contextlib.suppress(OSError):
-            if argument.encode() in command.read_bytes():
+    for process in Path("/proc").iterdir():
+        with contextlib.suppress(OSError):  # no process, or it has ended since
+            if argument.encode() in (process / "cmdline").read_bytes():
                 return True
     return False
