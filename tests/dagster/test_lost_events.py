@@ -1,6 +1,8 @@
 """What a killed run could not tell Dagster, on both databases: it is recorded without anybody's doing."""
 
-from collections.abc import Callable
+import gc
+import warnings
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 import dagster as dg
@@ -18,6 +20,15 @@ from tests.dagster.conftest import Orchestra
 from tests.support.crashes import Killed, kill
 from tests.support.ingesting import upload_and_discover
 from tests.support.songs import SongFolder
+
+
+@pytest.fixture(autouse=True)
+def buried() -> Iterator[None]:
+    """Clear away what a killed run leaves in this process: the dead close no directory, and Python complains of it."""
+    yield
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        gc.collect()
 
 
 @pytest.fixture(autouse=True)
