@@ -8,6 +8,7 @@
     │   ├── InvalidFingerprint    text that is not a Chromaprint fingerprint
     │   ├── NotFound              no such submission, track or object
     │   ├── RequestFailed         a service that we asked as its client said no, or answered with nonsense
+    │   ├── ModelDamaged          the file of a model is not the model
     │   └── DependencyMissing     ffmpeg, libchromaprint, weed ... is not installed
     └── RetryableError            trying again later may work
         ├── ServiceUnreachable    the API or Dagster, whose client we are, did not answer
@@ -99,6 +100,12 @@ class RequestFailed(PermanentError):
     """A service that musicfp asked as its client refused, or answered with something that cannot be understood."""
 
     code = "request_failed"
+
+
+class ModelDamaged(PermanentError):
+    """The file of a model does not have the checksum of the model; it is neither kept nor used."""
+
+    code = "model_damaged"
 
 
 class DependencyMissing(PermanentError):

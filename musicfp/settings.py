@@ -45,6 +45,7 @@ class Settings:
     max_duration_s: float
     review_related: bool
     feature_modules: tuple[str, ...]
+    models_path: Path
     workers: int
     ingest_batch_tracks: int
     derive_batch_tracks: int
@@ -94,6 +95,7 @@ class Settings:
             max_duration_s=float(env.integer("MUSICFP_MAX_DURATION_S", 4 * 3600, low=1, high=86400)),
             review_related=env.flag("MUSICFP_REVIEW_RELATED", default=False),
             feature_modules=env.names("MUSICFP_FEATURE_MODULES", ""),
+            models_path=Path(env.text("MUSICFP_MODELS_DIR", str(home / "models"))).absolute(),
             workers=env.integer("MUSICFP_WORKERS", os.cpu_count() or 1, low=1, high=256),
             ingest_batch_tracks=env.integer("MUSICFP_INGEST_BATCH_TRACKS", 100, low=1, high=500),
             derive_batch_tracks=env.integer("MUSICFP_DERIVE_BATCH_TRACKS", 60, low=1, high=500),

@@ -70,7 +70,7 @@ def analyse_file(
         When the file cannot be decoded. An extractor that breaks raises nothing; its values say FAILED.
 
     """
-    samples, decode_cpu_s = _decode(path, max_duration_s=max_duration_s)
+    samples, decode_cpu_s = decode(path, max_duration_s=max_duration_s)
     return analyse(
         AudioInputs(samples, sample_rate_hz=SAMPLE_RATE_HZ),
         extractor_names,
@@ -92,7 +92,7 @@ def analyse(
     return TrackAnalysis(values=values, cpu_s=cpu_s, decode_cpu_s=decode_cpu_s, peak_rss_bytes=_peak_rss_bytes())
 
 
-def _decode(path: Path, *, max_duration_s: float) -> tuple[NDArray[np.float32], float]:
+def decode(path: Path, *, max_duration_s: float) -> tuple[NDArray[np.float32], float]:
     """Return all samples at 44.1 kHz, shape (n, 1) or (n, 2), and the CPU seconds that decoding took.
 
     Mono stays mono: ffmpeg would make stereo of it that is 3 dB lower in each channel. More channels are mixed to two.

@@ -9,6 +9,14 @@ from functools import cache
 from typing import Any
 
 
+def essentia() -> Any:
+    """Return the module `essentia`, whose `Pool` carries tensors; see `essentia_standard`."""
+    essentia_standard()
+    import essentia  # noqa: PLC0415 (see the module docstring)
+
+    return essentia
+
+
 @cache
 def essentia_standard() -> Any:
     """Return the module `essentia.standard`, with its and TensorFlow's chatter switched off."""

@@ -11,12 +11,14 @@ from musicfp.features.values import FeatureValue, NotMeasurable, Reason, absent,
 REPLAY_GAIN_REFERENCE_LUFS = -18.0  # ReplayGain 2.0
 _MOMENTARY_S = 0.4
 _SHORT_TERM_S = 3.0
-_LUFS_RANGE = (-70.0, 20.0)
+_LEAST_PEAK = 1e-10  # -200 dBTP: denormal numbers are silence
+# Floating-point files may be far above full scale.
+_LUFS_RANGE = (-70.0, 100.0)
 
 
 @extractor(
     name="loudness",
-    version="1",
+    version="2",
     description="Programme loudness by ITU-R BS.1770-4 and EBU R128 of the whole track as stereo, and ReplayGain 2.0.",
     values=(
         FeatureSpec("loudness.integrated", unit="LUFS", description="Gated programme loudness.", range=_LUFS_RANGE),
@@ -24,19 +26,21 @@ _LUFS_RANGE = (-70.0, 20.0)
             "loudness.range", unit="LU", description="Loudness range (LRA) by EBU Tech 3342.", range=(0.0, 90.0)
         ),
         FeatureSpec(
-            "loudness.momentary_max", unit="LUFS", description="Loudest 400 ms, in steps of 100 ms.", range=_LUFS_RANGE
+            "loudness.momentary_max", unit="LUFS", description="Loudest 400 ms, in steps of 10 ms.", range=_LUFS_RANGE
         ),
         FeatureSpec(
-            "loudness.short_term_max", unit="LUFS", description="Loudest 3 s, in steps of 100 ms.", range=_LUFS_RANGE
+            "loudness.short_term_max", unit="LUFS", description="Loudest 3 s, in steps of 10 ms.", range=_LUFS_RANGE
         ),
         FeatureSpec(
             "loudness.replay_gain",
             unit="dB",
             description="Gain that brings the track to the ReplayGain 2.0 reference of -18 LUFS.",
-            range=(-40.0, 52.0),
+            range=(-118.0, 52.0),
         ),
     ),
     min_duration_s=_MOMENTARY_S,
+    inputs=("loudness_ebu128",),
+    cost_s_per_min=0.0,
 )
 def loudness(audio: AudioInputs) -> Iterable[FeatureValue]:
     """Report the shared EBU R128 measurement; below the absolute gate of -70 LUFS everything is silence."""
@@ -60,14 +64,16 @@ def loudness(audio: AudioInputs) -> Iterable[FeatureValue]:
             "loudness.true_peak",
             unit="dBTP",
             description="True peak by 4x oversampling, ITU-R BS.1770-4 annex 2.",
-            range=(-200.0, 40.0),
+            range=(-200.0, 120.0),
         ),
     ),
+    inputs=("stereo_44k",),
+    cost_s_per_min=0.23,
 )
 def true_peak(audio: AudioInputs) -> Iterable[FeatureValue]:
     """Report the true peak; digital silence has none."""
     peak = measure_true_peak(audio.stereo_44k, sample_rate_hz=SAMPLE_RATE_HZ)
-    if peak == 0.0:
+    if peak < _LEAST_PEAK:
         raise NotMeasurable(Reason.SILENT)
     yield measured("loudness.true_peak", 20 * math.log10(peak))
 

@@ -24,6 +24,7 @@ from dataclasses import dataclass
 
 from musicfp.errors import SettingsError
 from musicfp.features.inputs import AUDIBLE_LUFS, AudioInputs
+from musicfp.features.models.shelf import ModelShelf
 from musicfp.features.values import FeatureStatus, FeatureValue, ModelMissing, NotMeasurable, Reason, absent
 from musicfp.settings import Settings
 
@@ -31,7 +32,16 @@ BUILTIN_MODULES = (
     "musicfp.features.structure",
     "musicfp.features.loudness",
     "musicfp.features.rhythm",
+    "musicfp.features.meter",
     "musicfp.features.tonal",
+    "musicfp.features.harmony",
+    "musicfp.features.lowlevel",
+    "musicfp.features.character",
+    "musicfp.features.timbre",
+    "musicfp.features.tags",
+    "musicfp.features.tag_proxies",
+    "musicfp.features.speech",
+    "musicfp.features.zoo",
 )
 _EXTRACTOR_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _VALUE_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
@@ -41,17 +51,21 @@ ExtractorFunction = Callable[[AudioInputs], Iterable[FeatureValue]]
 
 @dataclass(frozen=True)
 class FeatureSpec:
-    """Declaration of one value: dotted name, unit (None for text and pure numbers), meaning and allowed range."""
+    """Declaration of one value: dotted name, unit (None for text and pure numbers), meaning and allowed range.
+
+    `labels` name the numbers of a vector, in their order.
+    """
 
     name: str
     unit: str | None
     description: str
     range: tuple[float, float] | None = None
+    labels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
 class FeatureDefinition:
-    """One value as the API describes it: its declaration plus the extractor that gives it."""
+    """One value as the API describes it: its declaration plus the extractor that gives it, at its present version."""
 
     name: str
     unit: str | None
@@ -59,6 +73,10 @@ class FeatureDefinition:
     extractor: str
     version: str
     range: tuple[float, float] | None
+    inputs: tuple[str, ...]
+    cost_s_per_min: float | None
+    models: tuple[str, ...]
+    labels: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -73,6 +91,9 @@ class Extractor:
     min_duration_s: float
     audible: bool
     finite: bool
+    inputs: tuple[str, ...]
+    cost_s_per_min: float | None
+    models: tuple[str, ...]
 
     def run(self, audio: AudioInputs) -> tuple[FeatureValue, ...]:
         """Return every declared value of one track, in the order of declaration; never raises an Exception.
@@ -94,6 +115,14 @@ class Extractor:
             return self.absent(outcome.reason, status=FeatureStatus.UNAVAILABLE)
         except Exception as error:  # one extractor must not cost a track its other features
             return self.absent(Reason.error(f"{type(error).__name__}: {error}"), status=FeatureStatus.FAILED)
+
+    def version_with(self, models: ModelShelf) -> str:
+        """Return the version of its values: its own, and of the models that it depends on as they are installed now.
+
+        Without models it is the declared version. A model that is installed, removed or changed makes another version,
+        and so makes what was computed stale: of this extractor alone.
+        """
+        return "-".join([self.version, *(models.token(name) for name in self.models)])
 
     def absent(self, reason: str, *, status: FeatureStatus = FeatureStatus.UNKNOWN) -> tuple[FeatureValue, ...]:
         """Return all declared values without an answer, for one and the same reason."""
@@ -143,6 +172,9 @@ class Registry:
             if spec.name in taken:
                 raise ValueError(f"Value {spec.name} of extractor {new.name} is already given by {taken[spec.name]}.")
             taken[spec.name] = new.name
+        unknown = [name for name in new.inputs if not hasattr(AudioInputs, name)]
+        if unknown:
+            raise ValueError(f"Extractor {new.name} declares inputs that AudioInputs lacks: {', '.join(unknown)}.")
         self._extractors[new.name] = new
 
     def all(self) -> tuple[Extractor, ...]:
@@ -156,15 +188,20 @@ class Registry:
         return self._extractors[name]
 
     def definitions(self) -> tuple[FeatureDefinition, ...]:
-        """Return a description of every value of every extractor."""
+        """Return a description of every value of every extractor, at the version it has with the models of now."""
+        models = ModelShelf.of_settings()
         return tuple(
             FeatureDefinition(
                 name=spec.name,
                 unit=spec.unit,
                 description=spec.description,
                 extractor=owner.name,
-                version=owner.version,
+                version=owner.version_with(models),
                 range=spec.range,
+                inputs=owner.inputs,
+                cost_s_per_min=owner.cost_s_per_min,
+                models=owner.models,
+                labels=spec.labels,
             )
             for owner in self.all()
             for spec in owner.values
@@ -174,7 +211,7 @@ class Registry:
 REGISTRY = Registry()
 
 
-def extractor(
+def extractor(  # noqa: PLR0913 (a declaration, all of it by keyword)
     *,
     name: str,
     version: str,
@@ -183,6 +220,9 @@ def extractor(
     min_duration_s: float = 0.0,
     audible: bool = False,
     finite: bool = True,
+    inputs: Sequence[str] = (),
+    cost_s_per_min: float | None = None,
+    models: Sequence[str] = (),
     registry: Registry = REGISTRY,
 ) -> Callable[[ExtractorFunction], ExtractorFunction]:
     """Register the decorated function as the extractor `name`.
@@ -205,6 +245,12 @@ def extractor(
         Audio at or below AUDIBLE_LUFS gets ``silent``.
     finite
         Audio with NaN or infinite samples gets ``not_finite``. Leave it on unless samples are not looked at.
+    inputs
+        Names of the properties of `AudioInputs` that it reads: what it shares with others. For people.
+    cost_s_per_min
+        CPU seconds per minute of audio as measured, without the shared inputs; None if nobody measured. For people.
+    models
+        Names of the models that its answer depends on (`musicfp.features.models`). Installing one computes it again.
 
     """
 
@@ -219,6 +265,9 @@ def extractor(
                 min_duration_s=min_duration_s,
                 audible=audible,
                 finite=finite,
+                inputs=tuple(inputs),
+                cost_s_per_min=cost_s_per_min,
+                models=tuple(models),
             )
         )
         return function
@@ -262,6 +311,9 @@ def _finish(spec: FeatureSpec, value: FeatureValue | None, *, note: str | None) 
     if value is None:
         failure = absent(spec.name, Reason.error("not_returned"), status=FeatureStatus.FAILED)
         return failure.with_unit_and_note(unit=spec.unit, note=None)
+    if spec.labels and value.vector is not None and len(value.vector) != len(spec.labels):
+        reason = Reason.error(f"{len(value.vector)} numbers for {len(spec.labels)} labels")
+        return absent(spec.name, reason, status=FeatureStatus.FAILED).with_unit_and_note(unit=spec.unit, note=None)
     if spec.range is not None:
         low, high = spec.range
         numbers = value.vector or (() if value.value is None else (value.value,))

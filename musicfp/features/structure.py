@@ -23,6 +23,7 @@ _CHUNK_FRAMES = 300
         FeatureSpec("audio.duration", unit="s", description="Decoded samples over sample rate.", range=(0.0, 1e6)),
     ),
     finite=False,
+    cost_s_per_min=0.0,
 )
 def duration(audio: AudioInputs) -> Iterable[FeatureValue]:
     """Report the duration of what was decoded, which may differ from what the file's header claims."""
@@ -39,6 +40,8 @@ def duration(audio: AudioInputs) -> Iterable[FeatureValue]:
         FeatureSpec("silence.trailing", unit="s", description="Silence after the last sound.", range=(0.0, 1e6)),
     ),
     min_duration_s=FRAME_S,
+    inputs=("stereo_44k",),
+    cost_s_per_min=0.01,
 )
 def silence(audio: AudioInputs) -> Iterable[FeatureValue]:
     """Report silence in whole frames; a track that is all silence is silent from both ends."""

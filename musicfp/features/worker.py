@@ -66,6 +66,9 @@ class FeaturePool:
             raise ValueError(f"A worker cannot start with {memory_bytes} bytes; give it {MIN_MEMORY_BYTES} or more.")
         settings = Settings.from_env()
         modules = settings.feature_modules if extra_modules is None else tuple(extra_modules)
+        # Workers inherit it. Two threads of BLAS in a worker used 20 times the CPU of one for the products of matrices
+        # in `spectra` (measured with both cores busy): they wait for each other by spinning.
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
         self._registry = load_builtin(modules)
         self._timeout_s = timeout_s
         self._max_duration_s = settings.max_duration_s
