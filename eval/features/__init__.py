@@ -1,0 +1,1 @@
+"""How right the features are: rendered music with known answers, real recordings, test signals, and others' answers."""
