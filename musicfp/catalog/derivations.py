@@ -9,9 +9,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import case, delete, func, or_, update
+import sqlalchemy
+from sqlalchemy import case, delete, exists, func, insert, literal, or_, update
 from sqlmodel import Session, col, select
 
+from musicfp.catalog.column_types import UtcDateTime
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import DerivationRow, DerivedAssetRow, FeatureRow, TrackRow
 
@@ -24,6 +26,7 @@ class PendingTrack:
 
     track_id: str
     assets: frozenset[str]
+    duration_s: float
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,8 @@ def bring_up_to_date(session: Session, versions: Mapping[str, str]) -> list[str]
 
 def queued_versions(session: Session) -> dict[str, str]:
     """Return the version up to which each asset has been queued."""
-    return {row.asset: row.version for row in session.exec(select(DerivedAssetRow)).all()}
+    # As columns: it is asked for each track that something is made of, and objects cost several times as much.
+    return dict(session.exec(select(DerivedAssetRow.asset, DerivedAssetRow.version)).all())
 
 
 def pending(session: Session, assets: Iterable[str], *, limit_tracks: int) -> list[PendingTrack]:
@@ -60,17 +64,19 @@ def pending(session: Session, assets: Iterable[str], *, limit_tracks: int) -> li
     wanted = list(assets)
     lacks = (col(DerivationRow.status) == "PENDING") & col(DerivationRow.asset).in_(wanted)
     tracks = session.exec(
-        select(TrackRow.id)
+        select(TrackRow.id, TrackRow.duration_s)
         .where(col(TrackRow.id).in_(select(DerivationRow.track_id).where(lacks)))
         .order_by(col(TrackRow.ordinal))
         .limit(limit_tracks)
     ).all()
     missing: dict[str, set[str]] = defaultdict(set)
     for track_id, asset in session.exec(
-        select(DerivationRow.track_id, DerivationRow.asset).where(lacks, col(DerivationRow.track_id).in_(tracks))
+        select(DerivationRow.track_id, DerivationRow.asset).where(
+            lacks, col(DerivationRow.track_id).in_([each for each, _ in tracks])
+        )
     ):
         missing[track_id].add(asset)
-    return [PendingTrack(track_id, frozenset(missing[track_id])) for track_id in tracks]
+    return [PendingTrack(track_id, frozenset(missing[track_id]), duration_s) for track_id, duration_s in tracks]
 
 
 def states(session: Session, track_ids: Sequence[str], assets: Sequence[str]) -> dict[tuple[str, str], DerivationRow]:
@@ -82,21 +88,28 @@ def states(session: Session, track_ids: Sequence[str], assets: Sequence[str]) ->
 
 
 def mark_done(session: Session, track_id: str, versions: Mapping[str, str]) -> None:
-    """Note that these assets (name to version) of a track are made."""
+    """Note that these assets (name to version) of a track are made.
+
+    What was queued for another version meanwhile stays queued: a run of older code may end after an update.
+    """
+    queued, rows = queued_versions(session), states(session, [track_id], list(versions))
     for asset, version in versions.items():
-        session.merge(
-            DerivationRow(
-                track_id=track_id, asset=asset, version=version, status="DONE", attempts=0, updated_at=utc_now()
-            )
-        )
+        row = rows.get((track_id, asset)) or _new_row(track_id, asset, version)
+        row.made_version = version
+        row.updated_at = utc_now()
+        if not _waits_for_another(row, version, queued):
+            row.version, row.status, row.attempts = version, "DONE", 0
+            row.error_code = row.error_message = row.next_attempt_at = None
+        session.add(row)
 
 
 def mark_failed(session: Session, track_id: str, versions: Mapping[str, str], failure: Failure) -> None:
-    """Note that these assets of a track could not be made, why, and when to try again."""
+    """Note that these assets of a track could not be made, why, and when to try again; see `mark_done`."""
+    queued, rows = queued_versions(session), states(session, [track_id], list(versions))
     for asset, version in versions.items():
-        row = session.get(DerivationRow, (track_id, asset)) or DerivationRow(
-            track_id=track_id, asset=asset, version=version, status="FAILED", updated_at=utc_now()
-        )
+        row = rows.get((track_id, asset)) or _new_row(track_id, asset, version)
+        if _waits_for_another(row, version, queued):
+            continue
         row.version = version
         row.status = "FAILED"
         row.attempts += 1
@@ -183,6 +196,14 @@ def failure_counts(session: Session) -> dict[str, tuple[int, int]]:
     return {asset: (int(n_given_up), n - int(n_given_up)) for asset, n, n_given_up in rows}
 
 
+def _new_row(track_id: str, asset: str, version: str) -> DerivationRow:
+    return DerivationRow(track_id=track_id, asset=asset, version=version, status="", updated_at=utc_now())
+
+
+def _waits_for_another(row: DerivationRow, version: str, queued: Mapping[str, str]) -> bool:
+    return row.status == "PENDING" and row.version != version and row.version == queued.get(row.asset)
+
+
 def _queue_for_all_tracks(session: Session, asset: str, version: str) -> None:
     now = utc_now()
     is_stale = or_(col(DerivationRow.version) != version, col(DerivationRow.status) == "FAILED")
@@ -191,9 +212,10 @@ def _queue_for_all_tracks(session: Session, asset: str, version: str) -> None:
         .where(col(DerivationRow.asset) == asset, is_stale)
         .values(version=version, status="PENDING", attempts=0, next_attempt_at=None, updated_at=now)
     )
-    queued = select(DerivationRow.track_id).where(col(DerivationRow.asset) == asset)
-    lacking = session.exec(select(TrackRow.id).where(col(TrackRow.id).not_in(queued))).all()
-    session.add_all(
-        DerivationRow(track_id=each, asset=asset, version=version, status="PENDING", attempts=0, updated_at=now)
-        for each in lacking
-    )
+    # By the database itself: an object for each of 100,000 tracks took seconds in which nobody else could accept one.
+    is_queued = exists().where(col(DerivationRow.track_id) == col(TrackRow.id), col(DerivationRow.asset) == asset)
+    values = (asset, version, "PENDING", 0)
+    queued_at = literal(now, type_=UtcDateTime())
+    lacking = sqlalchemy.select(col(TrackRow.id), *map(literal, values), queued_at).where(~is_queued)
+    columns = ["track_id", "asset", "version", "status", "attempts", "updated_at"]
+    session.exec(insert(DerivationRow).from_select(columns, lacking))

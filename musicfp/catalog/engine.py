@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.pool import ConnectionPoolEntry
 from sqlmodel import Session
 
 # One arbitrary constant that every musicfp process uses for "I am about to decide whether a recording is new".
@@ -32,6 +33,8 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = url
         self.engine = _create_engine(url)
+        self._is_closed = False
+        event.listen(self.engine, "checkin", self._close_returned)
         # Writers take SQLite's lock at BEGIN: a read that becomes a write in mid-transaction can fail or lose updates.
         self._writing_engine = self.engine.execution_options(sqlite_begin="BEGIN IMMEDIATE")
 
@@ -78,8 +81,13 @@ class Database:
             return str(connection.execute(text("SHOW transaction_read_only")).scalar_one()) == "on"
 
     def close(self) -> None:
-        """Close all connections."""
+        """Close all connections, and those that another thread uses now when it gives them back."""
+        self._is_closed = True
         self.engine.dispose()
+
+    def _close_returned(self, _connection: Any, record: ConnectionPoolEntry) -> None:
+        if self._is_closed:
+            record.invalidate()
 
 
 def _create_engine(url: str) -> Engine:

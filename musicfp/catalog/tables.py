@@ -344,6 +344,7 @@ class DerivationRow(Table, table=True):
     """The work queue of what is derived from tracks: one row per track and asset.
 
     Queued in the transaction that accepts a track, so that "what is missing" costs as much as what is missing.
+    `version` is the one that is wanted, `made_version` that of what is there and served, None while nothing is.
     """
 
     __tablename__ = "derivation"
@@ -351,17 +352,32 @@ class DerivationRow(Table, table=True):
         _one_of("status", DERIVATION_STATUSES),
         CheckConstraint("status <> 'FAILED' OR error_message IS NOT NULL", name="failure_has_reason"),
         Index("ix_derivation_status_next_attempt_at", "status", "next_attempt_at"),
+        # What is missing is counted from this alone, however much is made.
+        _index_where("status <> 'DONE'", "ix_derivation_not_made", "asset", "status", "made_version"),
     )
 
     track_id: str = Field(sa_column=_track_key(primary_key=True))
     asset: str = Field(primary_key=True, max_length=80)
     version: str = Field(max_length=64)
     status: str = Field(max_length=16)
+    made_version: str | None = Field(default=None, max_length=64)
     attempts: int = 0
     error_code: str | None = Field(default=None, max_length=64)
     error_message: str | None = None
     next_attempt_at: datetime | None = Field(default=None, sa_type=UtcDateTime)
     updated_at: datetime = Field(sa_type=UtcDateTime)
+
+
+class WorkInHandRow(Table, table=True):
+    """What a run has begun of a submission or track and not ended; the ids of both are submissions'."""
+
+    __tablename__ = "work_in_hand"
+
+    subject_id: str = Field(
+        sa_column=Column(String(26), ForeignKey("submission.id", ondelete="CASCADE"), primary_key=True)
+    )
+    stage: str = Field(primary_key=True, max_length=16)
+    n_begun: int
 
 
 class MaterializationRow(Table, table=True):

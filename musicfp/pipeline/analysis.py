@@ -15,9 +15,11 @@ from musicfp.catalog import deletions, derivations, lineage, relations
 from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import FeatureRow, TrackRow
+from musicfp.catalog.work_in_hand import Stage
 from musicfp.features.analysis import TrackAnalysis
 from musicfp.features.values import FeatureStatus, FeatureValue
 from musicfp.features.worker import FeaturePool
+from musicfp.pipeline.blame import blamed_on_the_file
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.derived_tracks import (
     AskedTrack,
@@ -25,8 +27,8 @@ from musicfp.pipeline.derived_tracks import (
     failure_of,
     load_asked,
     longest_first,
-    raise_if_no_track_is_to_blame,
 )
+from musicfp.pipeline.in_hand import Hand, in_hand, let_go
 from musicfp.pipeline.parallel import map_as_completed
 from musicfp.pipeline.versions import FEATURE_PREFIX
 
@@ -59,16 +61,18 @@ def analyse_batch(
     settings = context.settings
     asked = load_asked(context.database, track_ids, versions, recompute=recompute)
     yield from _computed_before(context, [each for each in asked if each.done])
+    let_go(context.database, Stage.FEATURES, [each.track.id for each in asked if not each.versions])
     pending = [each for each in asked if each.versions]
     if not pending:
         return
     settings.scratch_path.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="features-") as scratch,
+        in_hand(context.database, Stage.FEATURES, [each.track.id for each in pending]) as hand,
         FeaturePool(workers=min(settings.workers, len(pending)), extra_modules=settings.feature_modules) as pool,
     ):
         outcomes = map_as_completed(
-            lambda each: _analyse_track(context, pool, each, Path(scratch)),
+            lambda each: _analyse_track(context, hand, pool, each, Path(scratch)),
             longest_first(pending),
             threads=settings.workers + 1,  # one more downloads while the others are analysed
         )
@@ -90,17 +94,18 @@ def _computed_before(context: StageContext, asked: Sequence[AskedTrack]) -> Iter
 
 
 def _analyse_track(
-    context: StageContext, pool: FeaturePool, pending: AskedTrack, scratch: Path
+    context: StageContext, hand: Hand, pool: FeaturePool, pending: AskedTrack, scratch: Path
 ) -> AnalysisOutcome | None:
     track = pending.track
     extractors = {asset.removeprefix(FEATURE_PREFIX): asset for asset in pending.versions}
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         try:
+            hand.require_harmless(track.id)
             source_path = download_source(context, track, Path(directory))
             analysis = pool.submit(source_path, list(extractors)).result()
         except Exception as error:  # what nobody foresaw in one track must not cost the batch its others
-            raise_if_no_track_is_to_blame(error, scratch)
-            failure = failure_of(error, attempts=max(pending.attempts.values(), default=0))
+            blamed = blamed_on_the_file(error, scratch)
+            failure = failure_of(blamed, attempts=max(pending.attempts.values(), default=0))
             with context.database.write() as session:
                 if not deletions.track_remains(session, track.id):
                     return None

@@ -5,20 +5,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
 
-from sqlalchemy.exc import OperationalError
-
 from musicfp.catalog import derivations, relations
 from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import Database, utc_now
 from musicfp.catalog.tables import DerivationRow, TrackRow, TrackTagRow
-from musicfp.errors import DatabaseUnavailable, InvalidRequest, MusicfpError, PermanentError, StoreUnavailable
+from musicfp.errors import InvalidRequest, MusicfpError, PermanentError
 from musicfp.pipeline.context import StageContext
-from musicfp.pipeline.pauses import first_line, require_room
+from musicfp.pipeline.pauses import require_room
 
 MAX_ATTEMPTS = 4
 _FIRST_RETRY_S = 60
 _MIN_FREE_BYTES = 256 << 20
-_NEARLY_FULL_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -84,18 +81,6 @@ def download_source(context: StageContext, track: TrackRow, directory: Path) -> 
     return path
 
 
-def raise_if_no_track_is_to_blame(error: Exception, directory: Path) -> None:
-    """Raise StoreUnavailable or DatabaseUnavailable for what would have befallen any track; else return.
-
-    The batch ends then, and its tracks stay pending: nothing is counted against the one that was at work.
-    """
-    if isinstance(error, StoreUnavailable):
-        raise error
-    if isinstance(error, OperationalError):
-        raise DatabaseUnavailable(f"The database did not take what was made: {first_line(error)}") from error
-    require_room(directory, _NEARLY_FULL_BYTES)  # a child process that finds the disk full dies of it in its own way
-
-
 def longest_first(asked: Iterable[AskedTrack]) -> list[AskedTrack]:
     """Return the tracks in the order that lets several workers finish together, none alone with a long one."""
     return sorted(asked, key=lambda each: each.track.duration_s, reverse=True)
@@ -107,14 +92,12 @@ class SourceDamaged(PermanentError):
     code = "source_damaged"
 
 
-def failure_of(error: Exception, *, attempts: int) -> Failure:
+def failure_of(error: MusicfpError, *, attempts: int) -> Failure:
     """Return how a failed derivation is recorded: permanent errors stay, others come again, later each time."""
-    code = error.code if isinstance(error, MusicfpError) else "unexpected"
-    message = str(error) if isinstance(error, MusicfpError) else f"{type(error).__name__}: {error}"
-    return Failure(code, message, _retry_at(error, attempts=attempts))
+    return Failure(error.code, str(error), _retry_at(error, attempts=attempts))
 
 
-def _retry_at(error: Exception, *, attempts: int) -> datetime | None:
+def _retry_at(error: MusicfpError, *, attempts: int) -> datetime | None:
     if isinstance(error, PermanentError) or attempts + 1 >= MAX_ATTEMPTS:
         return None
     return utc_now() + timedelta(seconds=_FIRST_RETRY_S * 4**attempts)

@@ -19,6 +19,7 @@ from sqlmodel import Session
 from musicfp.catalog import acceptance, deletions, fingerprints, lineage, submissions
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import SubmissionRow
+from musicfp.catalog.work_in_hand import Stage
 from musicfp.errors import (
     InvalidRequest,
     MusicfpError,
@@ -27,7 +28,6 @@ from musicfp.errors import (
     PermanentError,
     Problem,
     RetryableError,
-    StoreUnavailable,
     SubmissionRejected,
     WorkerLost,
 )
@@ -37,8 +37,10 @@ from musicfp.fingerprint.model import Fingerprint
 from musicfp.fingerprint.postings import FingerprintKind
 from musicfp.fingerprint.verdict import DedupeOutcome, DedupeVerdict, VerdictPolicy
 from musicfp.identity import file_extension, renewed_source_key, source_key
+from musicfp.pipeline.blame import blamed_on_the_file
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.earlier_decisions import EarlierDecision, earlier_decisions
+from musicfp.pipeline.in_hand import Hand, in_hand, let_go
 from musicfp.pipeline.ingest_rows import accepted_track, verdict_row
 from musicfp.pipeline.inspection import Inspection, InspectionPool, InspectionRules
 from musicfp.pipeline.judgement import Judge
@@ -100,7 +102,9 @@ def ingest_batch(context: StageContext, submission_ids: Sequence[str]) -> Iterat
     with context.database.read() as session:
         rows = submissions.get_many(session, submission_ids)
     asked = [rows[each] for each in submission_ids if each in rows]
-    for decision in earlier_decisions(context.database, [row for row in asked if row.decided_at is not None]):
+    decided = [row for row in asked if row.decided_at is not None]
+    let_go(context.database, Stage.INGEST, [row.id for row in decided])
+    for decision in earlier_decisions(context.database, decided):
         yield IngestOutcome(decision.submission, problems=decision.problems, repeated=decision)
     waiting = [row for row in asked if row.status == "RECEIVED"]
     if waiting:
@@ -128,10 +132,11 @@ def _decide_all(context: StageContext, waiting: Sequence[SubmissionRow]) -> Iter
     rules = InspectionRules(settings.required_tags, settings.max_duration_s)
     with (
         tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="ingest-") as scratch,
+        in_hand(context.database, Stage.INGEST, [row.id for row in waiting]) as hand,
         InspectionPool(rules, workers=min(settings.workers, len(waiting))) as pool,
     ):
         examined = map_in_order(
-            lambda row: _examine(context, pool, row, Path(scratch) / row.id),
+            lambda row: _examine(context, hand, pool, row, Path(scratch) / row.id),
             waiting,
             threads=settings.workers + 1,  # one more downloads while the others are inspected
             look_ahead=2 * settings.workers,
@@ -142,22 +147,33 @@ def _decide_all(context: StageContext, waiting: Sequence[SubmissionRow]) -> Iter
                 each.path.unlink(missing_ok=True)
 
 
-def _examine(context: StageContext, pool: InspectionPool, row: SubmissionRow, path: Path) -> _Examined | _NotExamined:
+def _examine(
+    context: StageContext, hand: Hand, pool: InspectionPool, row: SubmissionRow, path: Path
+) -> _Examined | _NotExamined:
     settings = context.settings
     try:
+        hand.require_harmless(row.id)
         require_room(path.parent, 2 * (row.size_bytes or 0) + _MIN_FREE_BYTES)
         downloaded = context.store.download(
             settings.submission_bucket, row.object_key, path, max_bytes=settings.max_upload_bytes, etag=row.etag
         )
         inspection = pool.inspect(path, file_extension(row.filename))
-    except MusicfpError as error:
-        return _NotExamined(row, path, error)
+    except Exception as error:  # what nobody foresaw in one file must not cost the batch its others
+        return _NotExamined(row, path, blamed_on_the_file(error, path.parent))
     query = Query(inspection.fingerprint, inspection.samples)
     # Outcomes are kept for a whole batch; samples are for the judge alone.
     return _Examined(row, path, downloaded.sha256, replace(inspection, samples=None), query)
 
 
 def _decide(context: StageContext, judge: Judge, examined: _Examined) -> IngestOutcome:
+    try:
+        return _judge_and_store(context, judge, examined)
+    except Exception as error:
+        blamed = blamed_on_the_file(error, examined.path.parent)
+        return _decide_failed(context, _NotExamined(examined.submission, examined.path, blamed))
+
+
+def _judge_and_store(context: StageContext, judge: Judge, examined: _Examined) -> IngestOutcome:
     outcome = None
     while outcome is None:  # once, or again when what the verdict rests on was deleted meanwhile
         verdict = _judge(judge, examined)
@@ -260,8 +276,6 @@ def _conclude(context: StageContext, examined: _Examined, verdict: DedupeVerdict
 def _decide_failed(context: StageContext, failed: _NotExamined) -> IngestOutcome:
     """End, or postpone, a submission that could not be examined."""
     submission, error = failed.submission, failed.error
-    if isinstance(error, StoreUnavailable):
-        raise error
     problems = _problems_of(error)
     with context.database.write() as session:
         if not submissions.still_waits(session, submission):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import make_url
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import DBAPIError, OperationalError
 
 from musicfp.catalog.engine import Database
 from musicfp.errors import MusicfpError, StoreUnavailable
@@ -134,7 +134,7 @@ def require_room(directory: Path, needed_bytes: int) -> None:
         raise StoreUnavailable(f"Only {free} bytes are free for scratch files in {directory}; make room.")
 
 
-def first_line(error: OperationalError) -> str:
+def first_line(error: DBAPIError) -> str:
     """Return what the driver said, without the statement and its parameters."""
     return str(error.orig or error).strip().splitlines()[0]
 

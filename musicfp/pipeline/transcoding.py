@@ -30,6 +30,7 @@ from musicfp.catalog import deletions, derivations, fingerprints, lineage, relat
 from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import utc_now
 from musicfp.catalog.tables import FingerprintRow, TrackRow, TranscodeRow
+from musicfp.catalog.work_in_hand import Stage
 from musicfp.errors import RetryableError
 from musicfp.fingerprint.band import band_fingerprint
 from musicfp.fingerprint.downmix import Downmix, choose_downmix, fingerprint_samples, mixed
@@ -37,6 +38,7 @@ from musicfp.fingerprint.fidelity import typical_bit_error_rate
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ, Fingerprint
 from musicfp.fingerprint.postings import FingerprintKind
 from musicfp.identity import transcode_key, transcodes_prefix
+from musicfp.pipeline.blame import blamed_on_the_file
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.derived_tracks import (
     AskedTrack,
@@ -44,8 +46,8 @@ from musicfp.pipeline.derived_tracks import (
     failure_of,
     load_asked,
     longest_first,
-    raise_if_no_track_is_to_blame,
 )
+from musicfp.pipeline.in_hand import Hand, in_hand, let_go
 from musicfp.pipeline.named_objects import require_stored, until_stored
 from musicfp.pipeline.parallel import map_as_completed
 from musicfp.pipeline.versions import BAND_FINGERPRINT, SOURCE_AUDIO, TRANSCODE_PREFIX, transcode_asset
@@ -108,13 +110,17 @@ def transcode_batch(
     settings = context.settings
     asked = load_asked(context.database, track_ids, versions, recompute=recompute)
     yield from _made_before(context, [each for each in asked if each.done])
+    let_go(context.database, Stage.TRANSCODE, [each.track.id for each in asked if not each.versions])
     pending = [each for each in asked if each.versions]
     if not pending:
         return
     settings.scratch_path.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="transcode-") as scratch:
+    with (
+        tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="transcode-") as scratch,
+        in_hand(context.database, Stage.TRANSCODE, [each.track.id for each in pending]) as hand,
+    ):
         outcomes = map_as_completed(
-            lambda each: _transcode_track(context, each, Path(scratch)),
+            lambda each: _transcode_track(context, hand, each, Path(scratch)),
             longest_first(pending),
             threads=settings.workers,
         )
@@ -133,14 +139,15 @@ def _made_before(context: StageContext, asked: Sequence[AskedTrack]) -> Iterator
         yield TranscodeOutcome(each.track, each.done, kept, fingerprints=pairs.get(each.track.id), repeated=True)
 
 
-def _transcode_track(context: StageContext, pending: AskedTrack, scratch: Path) -> TranscodeOutcome | None:
+def _transcode_track(context: StageContext, hand: Hand, pending: AskedTrack, scratch: Path) -> TranscodeOutcome | None:
     track = pending.track
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         try:
+            hand.require_harmless(track.id)
             return _make(context, pending, Path(directory))
         except Exception as error:  # what nobody foresaw in one track must not cost the batch its others
-            raise_if_no_track_is_to_blame(error, scratch)
-            failure = failure_of(error, attempts=max(pending.attempts.values(), default=0))
+            blamed = blamed_on_the_file(error, scratch)
+            failure = failure_of(blamed, attempts=max(pending.attempts.values(), default=0))
             with context.database.write() as session:
                 if not deletions.track_remains(session, track.id):
                     return None

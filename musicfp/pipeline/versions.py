@@ -6,6 +6,7 @@ A changed version means that the same input would give another output: tracks ma
 from hashlib import sha256
 
 from musicfp.audio.transcode_profiles import TranscodeProfile, profiles_named
+from musicfp.features.models.shelf import ModelShelf
 from musicfp.features.registry import Extractor, Registry
 from musicfp.fingerprint.band import BAND_FINGERPRINTER_VERSION
 from musicfp.fingerprint.chromaprint import FINGERPRINTER_VERSION
@@ -58,5 +59,9 @@ def transcode_versions(settings: Settings) -> dict[str, str]:
 
 
 def feature_versions(registry: Registry) -> dict[str, str]:
-    """Return the assets of the feature stage with their versions."""
-    return {feature_asset(each): each.version for each in registry.all()}
+    """Return the assets of the feature stage with their versions: those of the models that are installed now count.
+
+    So ask at the time of use; it costs a look into the folder of models, no hashing.
+    """
+    models = ModelShelf.of_settings()
+    return {feature_asset(each): each.version_with(models) for each in registry.all()}
