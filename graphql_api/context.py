@@ -20,6 +20,7 @@ class RequestContext:
     waiting_line: WaitingLine
     loaders: Loaders = field(init=False)
     operation: str = INVALID_OPERATION
+    n_similar_tracks: int = 0
 
     def __post_init__(self) -> None:
         self.loaders = Loaders(self.services)

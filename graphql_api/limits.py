@@ -23,6 +23,9 @@ MAX_ALIASES = 20
 MAX_TOKENS = 1500
 MAX_PAGE_ITEMS = 100
 MAX_SEARCH_MATCHES = 100
+MAX_SIMILAR_TRACKS = 100
+# Similar tracks of similar tracks multiply: a hundred of each of a hundred is as much as one request gets.
+MAX_SIMILAR_TRACKS_OF_A_REQUEST = 10_000
 MAX_TEXT_CHARACTERS = 200
 MAX_LIST_ITEMS = 10
 # A fingerprint of the longest recording allowed, 4 hours, has about 0.4 MB of text.

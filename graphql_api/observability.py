@@ -39,6 +39,7 @@ class CatalogueCounts:
     submissions: Mapping[str, int]
     derivations: Mapping[str, int]
     oldest_waiting_s: float
+    oldest_deletion_s: float
 
 
 class Metrics:
@@ -99,6 +100,11 @@ class Metrics:
             "Time since the file of the oldest submission without a verdict arrived; 0 without one.",
             registry=self.registry,
         )
+        self.oldest_deletion = Gauge(
+            "musicfp_oldest_deletion_seconds",
+            "Time since the oldest deletion was asked for of which something is left to remove; 0 without one.",
+            registry=self.registry,
+        )
         self.derivations = Gauge(
             "musicfp_derivations", "Assets of tracks that are not made, by status.", ["status"], registry=self.registry
         )
@@ -115,6 +121,7 @@ class Metrics:
         unknown = float("nan")
         self.catalogue_tracks.set(counts.n_tracks if counts else unknown)
         self.oldest_waiting.set(counts.oldest_waiting_s if counts else unknown)
+        self.oldest_deletion.set(counts.oldest_deletion_s if counts else unknown)
         for status in SUBMISSION_STATUSES:
             self.submissions.labels(status).set(counts.submissions.get(status, 0) if counts else unknown)
         for status in NOT_MADE:

@@ -23,6 +23,7 @@ Query: Any = create_type(
         tracks.track_deletion,
         search.search_by_fingerprint,
         features.feature_definitions,
+        features.feature_coverage,
     ],
     description="Reading the catalogue.",
 )

@@ -4,6 +4,7 @@ What belongs here: opening and closing the database, the store and the threads. 
 anything per request (`context`).
 """
 
+from collections.abc import Mapping
 from functools import cached_property
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from musicfp.catalog.engine import Database
 from musicfp.features.registry import FeatureDefinition, load_builtin
 from musicfp.pipeline.recognition import Identification, Recogniser
 from musicfp.pipeline.shared_index import SharedIndex
+from musicfp.pipeline.similar_tracks import SimilarTracks
 from musicfp.pipeline.uploads import UploadTicket, request_upload
+from musicfp.pipeline.versions import feature_versions
 from musicfp.settings import Settings
 from musicfp.store.objects import ObjectStore, open_store
 
@@ -28,6 +31,7 @@ class Services:
         self.database = database or Database(settings.database_url)
         self.search_index = SharedIndex(self.database, settings, store=lambda: self.store)
         self.recogniser = Recogniser(self.database, max_duration_s=settings.max_duration_s, index=self.search_index)
+        self.similar_tracks = SimilarTracks(self.database, lambda: self.feature_definitions)
         self.workers = Workers()
         self.metrics = Metrics()
         self._given_store = store
@@ -37,10 +41,15 @@ class Services:
         """The object store. Opened at first use: the API answers what needs no store while there is none."""
         return self._given_store or open_store(self.settings)
 
-    @cached_property
+    @property
     def feature_definitions(self) -> tuple[FeatureDefinition, ...]:
-        """All features that extractors declare."""
+        """All features that extractors declare; their versions change when a model is installed."""
         return load_builtin(self.settings.feature_modules).definitions()
+
+    @property
+    def feature_versions(self) -> Mapping[str, str]:
+        """The assets of all extractors with the versions that they make now."""
+        return feature_versions(load_builtin(self.settings.feature_modules))
 
     async def request_upload(self, *, filename: str, size_bytes: int, submitter: str | None = None) -> UploadTicket:
         """Open a submission in a thread. Raises InvalidRequest."""

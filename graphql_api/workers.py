@@ -17,6 +17,9 @@ T = TypeVar("T")
 DATABASE_THREADS = 8
 # Searching is CPU work; more threads at a time would only make every search slower.
 SEARCH_THREADS = 2
+# One at a time anyway: they share vectors in memory. Reading those of a large catalogue takes seconds, and nobody else
+# waits for it.
+SIMILAR_THREADS = 1
 # Work that waits longer than its caller is willing to is wasted; better to say so at once.
 MAX_WAITING = 64
 # Each may hold a file of the largest accepted size in the scratch directory.
@@ -42,9 +45,13 @@ class WorkerThreads:
 
 
 class Workers:
-    """The threads of one API process: `database` for queries and signing, `search` for decoding and searching."""
+    """The threads of one API process.
+
+    `database` is for queries and signing, `search` for decoding and searching, `similar` for similar tracks.
+    """
 
     def __init__(self) -> None:
         self.database = WorkerThreads(threads=DATABASE_THREADS)
         self.search = WorkerThreads(threads=SEARCH_THREADS)
+        self.similar = WorkerThreads(threads=SIMILAR_THREADS)
         self.received_files = CapacityLimiter(MAX_RECEIVED_FILES)

@@ -1,5 +1,7 @@
 """Whether the process lives, whether the product is ready, its metrics and its schema."""
 
+from datetime import datetime
+
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from sqlalchemy.exc import OperationalError
 from starlette.requests import Request
@@ -9,7 +11,7 @@ from graphql_api.observability import CatalogueCounts
 from graphql_api.schema import sdl
 from graphql_api.services import Services
 from graphql_api.workers import Overloaded
-from musicfp.catalog import derivations, pages, submissions
+from musicfp.catalog import deletions, derivations, pages, submissions
 from musicfp.catalog.engine import utc_now
 from musicfp.pipeline.pauses import free_bytes
 from musicfp.pipeline.shared_index import IndexStatus
@@ -79,14 +81,19 @@ async def get_metrics(request: Request) -> Response:
 
 def _count(services: Services) -> tuple[CatalogueCounts, IndexStatus]:
     with services.database.read() as session:
-        since = submissions.oldest_waiting_since(session)
+        deletion = next(iter(deletions.unfinished(session, limit=1)), None)
         counts = CatalogueCounts(
             n_tracks=pages.count_tracks(session),
             submissions=pages.count_submissions_by_status(session),
             derivations=derivations.counts_not_made(session),
-            oldest_waiting_s=max(0.0, (utc_now() - since).total_seconds()) if since else 0.0,
+            oldest_waiting_s=_age_s(submissions.oldest_waiting_since(session)),
+            oldest_deletion_s=_age_s(deletion.requested_at if deletion else None),
         )
         return counts, services.search_index.status(session)
+
+
+def _age_s(since: datetime | None) -> float:
+    return max(0.0, (utc_now() - since).total_seconds()) if since else 0.0
 
 
 async def get_schema(request: Request) -> Response:  # noqa: ARG001

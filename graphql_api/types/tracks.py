@@ -7,8 +7,10 @@ from typing import Annotated
 import strawberry
 
 from graphql_api.context import Info
-from graphql_api.errors import TRACK_DELETED, client_error
+from graphql_api.errors import INVALID_ARGUMENT, TRACK_DELETED, client_error
 from graphql_api.fields import resolved
+from graphql_api.limits import MAX_SIMILAR_TRACKS, MAX_SIMILAR_TRACKS_OF_A_REQUEST
+from graphql_api.loaders import SimilarAsked
 from graphql_api.types.audio import AudioFile, Transcode
 from graphql_api.types.enums import MatchRelation
 from graphql_api.types.features import FeatureValue
@@ -16,6 +18,7 @@ from graphql_api.types.lineage import Materialization, load_lineage
 from musicfp.catalog.relations import FingerprintFacts
 from musicfp.catalog.tables import RelatedTrackRow, TrackRow, VerdictRow
 from musicfp.fingerprint.verdict import RelatedMatch
+from musicfp.similarity.embeddings import DEFAULT_EMBEDDING
 
 
 @strawberry.type(description="One tag of a track. A name may occur several times.")
@@ -116,6 +119,32 @@ class Track:
         rows = await info.context.loaders.related.load(self.row.id)
         return await _matches_kept(info, rows)
 
+    @resolved(
+        "Tracks that sound most like it, by the angle between vectors of features, nearest first. Empty when it has no "
+        "such vector, as right after it was accepted, or when it is silent: `feature(name)` of its parts says why."
+    )
+    async def similar(
+        self,
+        info: Info,
+        first: Annotated[int, strawberry.argument(description="How many, 1 to 100.")] = 10,
+        by: Annotated[
+            str,
+            strawberry.argument(
+                description="What to compare by: `timbre`, the statistics of the mel-frequency cepstrum, or another "
+                "embedding whose features are computed here."
+            ),
+        ] = DEFAULT_EMBEDDING,
+    ) -> "list[SimilarTrack]":
+        """Search among all tracks, once for all that ask alike, and load what was found."""
+        check_similar(info, first)
+        neighbours = await info.context.loaders.similar.load(SimilarAsked(self.row.id, by, first))
+        rows = await info.context.loaders.track.load_many([each.track_id for each in neighbours])
+        return [
+            SimilarTrack(track=Track.of_row(row), distance=each.distance)
+            for each, row in zip(neighbours, rows, strict=True)
+            if row is not None
+        ]
+
     @resolved("Everything that Dagster made of it and of its submission, oldest first.")
     async def lineage(self, info: Info) -> list[Materialization]:
         """Load the lineage."""
@@ -152,6 +181,28 @@ class Match:
     )
     overlap_seconds: float = strawberry.field(description="Length of the matching parts together, in seconds.")
     relation: MatchRelation = strawberry.field(description="How the query relates to the track.")
+
+
+@strawberry.type(description="A track that sounds like another one.")
+class SimilarTrack:
+    """GraphQL view of a neighbour."""
+
+    track: Track = strawberry.field(description="The track.")
+    distance: float = strawberry.field(
+        description="Cosine distance of the two vectors, each number in units of its spread over the catalogue: "
+        "0 the same direction, 1 nothing in common, 2 opposite. Comparable within one embedding only."
+    )
+
+
+def check_similar(info: Info, first: int) -> None:
+    """Raise a client error for too few or too many similar tracks, of one track or in the request together."""
+    if not 1 <= first <= MAX_SIMILAR_TRACKS:
+        message = f"`first` is {first}; ask for 1 to {MAX_SIMILAR_TRACKS} similar tracks."
+        raise client_error(INVALID_ARGUMENT, message, argument="first")
+    info.context.n_similar_tracks += first
+    if info.context.n_similar_tracks > MAX_SIMILAR_TRACKS_OF_A_REQUEST:
+        message = f"More than {MAX_SIMILAR_TRACKS_OF_A_REQUEST} similar tracks in one request; ask for fewer of each."
+        raise client_error(INVALID_ARGUMENT, message, argument="first")
 
 
 async def load_track(info: Info, track_id: str) -> Track | None:

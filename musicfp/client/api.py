@@ -163,7 +163,7 @@ def get_track(api: Service, track_id: str) -> Json:
     """Return everything about one track. Raises NotFound."""
     track: Json | None = api.graphql(documents.TRACK, {"id": track_id})["track"]
     if track is None:
-        raise NotFound(f"The catalogue has no track {track_id}. `musicfp tracks` lists those it has.")
+        raise _no_track(track_id)
     return track
 
 
@@ -194,9 +194,28 @@ def feature_names(api: Service) -> list[str]:
     return [definition["name"] for definition in definitions]
 
 
+def feature_coverage(api: Service) -> list[Json]:
+    """Return how many tracks have the values of each extractor."""
+    coverage: list[Json] = api.graphql(documents.FEATURE_COVERAGE)["featureCoverage"]
+    return coverage
+
+
+def similar_tracks(api: Service, track_id: str, *, first: int, by: str) -> list[Json]:
+    """Return the tracks that sound most like one. Raises NotFound."""
+    track: Json | None = api.graphql(documents.SIMILAR, {"id": track_id, "first": first, "by": by})["track"]
+    if track is None:
+        raise _no_track(track_id)
+    similar: list[Json] = track["similar"]
+    return similar
+
+
 def nodes(connection: Json) -> Iterator[Json]:
     """Yield the nodes of a Relay connection."""
     return (edge["node"] for edge in connection["edges"])
+
+
+def _no_track(track_id: str) -> NotFound:
+    return NotFound(f"The catalogue has no track {track_id}. `musicfp tracks` lists those it has.")
 
 
 def _raise_if_invalid(answer: Json) -> None:

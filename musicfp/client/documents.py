@@ -120,4 +120,19 @@ query OneDeletion($id: ID!) { trackDeletion(id: $id) { ...DeletionFields } }
 """
 )
 
+FEATURE_COVERAGE = """
+query FeatureCoverage {
+  featureCoverage {
+    extractor version trackCount doneCount pendingCount failedCount outdatedCount share
+    versions { version trackCount }
+  }
+}
+"""
+
+SIMILAR = """
+query Similar($id: ID!, $first: Int!, $by: String!) {
+  track(id: $id) { similar(first: $first, by: $by) { distance track { id title artist } } }
+}
+"""
+
 FEATURE_DEFINITIONS = "query FeatureDefinitions { featureDefinitions { name } }"

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from musicfp.audio.transcode_profiles import TranscodeProfile, profiles_named
 from musicfp.errors import MusicfpError
+from musicfp.features.models.shelf import ModelShelf
 from musicfp.fingerprint.chromaprint import library_version
 from musicfp.settings import Settings
 from musicfp.supervisor.check import Check, broken, ok
@@ -58,6 +59,27 @@ def check_essentia(_settings: Settings) -> Check:
     return ok("essentia", version)
 
 
+def check_models(settings: Settings) -> Check:
+    """Whether the models that come with musicfp are there, and all models are intact; reads every file."""
+    shelf = ModelShelf(settings.models_path)
+    present = [name for name, entry in shelf.models.items() if entry.bundled or shelf.has(name)]
+    for name in present:
+        try:
+            shelf.check(name)
+        except (MusicfpError, OSError) as error:
+            return broken("models", str(error), "Install musicfp again, or the model with `musicfp models install`.")
+    others = [name for name in shelf.models if name not in present]
+    return ok("models", f"{', '.join(present)} are intact; not installed: {', '.join(others) or 'none'}")
+
+
+def check_onnxruntime(_settings: Settings) -> Check:
+    """Whether onnxruntime, which runs the speech detector, can be imported; in a process of its own, as essentia."""
+    version = _first_line([sys.executable, "-c", "import onnxruntime; print(onnxruntime.__version__)"])
+    if version is None:
+        return broken("onnxruntime", "cannot be imported", "pip install --force-reinstall onnxruntime.")
+    return ok("onnxruntime", version)
+
+
 def check_weed(settings: Settings) -> Check:
     """Whether the embedded object store's program is there, unless another S3 is used."""
     if not settings.s3_managed:
@@ -86,6 +108,8 @@ ALL: tuple[Callable[[Settings], Check], ...] = (
     check_ffprobe,
     check_chromaprint,
     check_essentia,
+    check_onnxruntime,
+    check_models,
     check_weed,
 )
 

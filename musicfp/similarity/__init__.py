@@ -1,0 +1,1 @@
+"""Which tracks sound alike: embeddings, and the search for the nearest vectors."""
