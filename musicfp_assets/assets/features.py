@@ -11,7 +11,6 @@ from musicfp.features.registry import Extractor, Registry
 from musicfp.features.values import FeatureValue
 from musicfp.pipeline.analysis import AnalysisOutcome, analyse_batch
 from musicfp.pipeline.versions import DEDUPE_VERDICT, feature_asset, feature_versions
-from musicfp.settings import Settings
 from musicfp_assets.assets.specs import (
     DERIVE_GROUP,
     MAX_BATCH_PARTITIONS,
@@ -30,20 +29,22 @@ from musicfp_assets.run_ranges import ONLY_MISSING_TAG
 FEATURE_POOL = "features"
 
 
-def build_features(settings: Settings, registry: Registry) -> dg.AssetsDefinition:
+def build_features(registry: Registry) -> dg.AssetsDefinition:
     """Return the step with one asset per extractor."""
-    versions = feature_versions(registry)
+    at_load = feature_versions(registry)
 
     @dg.multi_asset(
         name="features",
-        specs=[_spec(each) for each in registry.all()],
+        specs=[_spec(each, at_load[feature_asset(each)]) for each in registry.all()],
         can_subset=True,
-        backfill_policy=batched(min(MAX_BATCH_PARTITIONS, settings.derive_batch_tracks)),
+        # A backfill by hand is one feature as a rule: few runs, since each has to start. The sensor asks for less.
+        backfill_policy=batched(MAX_BATCH_PARTITIONS),
         pool=FEATURE_POOL,
     )
     def features(context: dg.AssetExecutionContext, musicfp: MusicfpResource) -> Iterator[dg.AssetMaterialization]:
         """Compute the selected features of a batch of tracks, each decoded once; fail at the end if some failed."""
         stage = musicfp.stage(context.run.run_id)
+        versions = feature_versions(registry)
         selected = {key.to_user_string(): versions[key.to_user_string()] for key in context.selected_asset_keys}
         recompute = ONLY_MISSING_TAG not in context.run.tags
         yield from materialize(analyse_batch(stage, context.partition_keys, selected, recompute=recompute), _events)
@@ -51,7 +52,7 @@ def build_features(settings: Settings, registry: Registry) -> dg.AssetsDefinitio
     return features
 
 
-def _spec(extractor: Extractor) -> dg.AssetSpec:
+def _spec(extractor: Extractor, version: str) -> dg.AssetSpec:
     values = "\n".join(
         f"- `{each.name}`{f' [{each.unit}]' if each.unit else ''}: {each.description}" for each in extractor.values
     )
@@ -60,7 +61,7 @@ def _spec(extractor: Extractor) -> dg.AssetSpec:
         deps=[same_key(DEDUPE_VERDICT)],
         description=f"{extractor.description}\n\n{values}",
         kinds={"essentia"},
-        code_version=extractor.version,
+        code_version=version,
         partitions_def=TRACKS,
         group_name=DERIVE_GROUP,
         owners=OWNERS,

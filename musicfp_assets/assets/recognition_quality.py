@@ -9,7 +9,13 @@ import dagster as dg
 
 from musicfp.catalog.engine import utc_now
 from musicfp.pipeline.recognition_drift import drift_of
-from musicfp.pipeline.recognition_quality import ConditionQuality, RecognitionQuality, measure
+from musicfp.pipeline.recognition_quality import (
+    ConditionQuality,
+    RecognitionQuality,
+    ScoreQuality,
+    TierQuality,
+    measure,
+)
 from musicfp_assets.assets.specs import OWNERS, SEARCH_GROUP
 from musicfp_assets.metadata import share
 from musicfp_assets.resources import MusicfpResource
@@ -96,11 +102,13 @@ def _metadata(quality: RecognitionQuality) -> dict[str, dg.MetadataValue]:
 def _tables(quality: RecognitionQuality) -> dict[str, dg.MetadataValue]:
     tables = {
         "clips": [_record(each) for each in quality.conditions if each.n_clips],
-        "scores": [dg.TableRecord(asdict(each)) for each in quality.scores],
-        "tiers": [dg.TableRecord(asdict(each)) for each in quality.tiers],
+        "scores": [_record(each) for each in quality.scores],
+        "tiers": [_record(each) for each in quality.tiers],
     }
     return {name: dg.MetadataValue.table(records=records) for name, records in tables.items() if records}
 
 
-def _record(quality: ConditionQuality) -> dg.TableRecord:
-    return dg.TableRecord({name: "-" if value is None else value for name, value in asdict(quality).items()})
+def _record(row: ConditionQuality | ScoreQuality | TierQuality) -> dg.TableRecord:
+    """Return a line of a table: numbers to four places, and a dash for what was not measured."""
+    values = {name: round(value, 4) if isinstance(value, float) else value for name, value in asdict(row).items()}
+    return dg.TableRecord({name: "-" if value is None else value for name, value in values.items()})

@@ -10,9 +10,10 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from musicfp.catalog import submissions
+from musicfp.catalog import submissions, work_in_hand
 from musicfp.catalog.engine import Database
 from musicfp.catalog.tables import SubmissionRow
+from musicfp.catalog.work_in_hand import Stage
 from musicfp.pipeline.context import StageContext
 from musicfp.pipeline.discovery import Discovery, discover
 from musicfp.pipeline.uploads import expire_overdue_uploads
@@ -168,9 +169,10 @@ def _next_batch(instance: dg.DagsterInstance, stage: StageContext, job_name: str
     limit = stage.settings.ingest_batch_tracks
     with stage.database.read() as session:
         due = submissions.due_for_ingest(session, limit=limit)
+        batch = work_in_hand.without_suspects(session, Stage.INGEST, due)
     if not due or (len(due) < limit and is_gathering):
         return nothing
-    return as_neighbours(due, SUBMISSIONS.get_partition_keys(dynamic_partitions_store=instance))
+    return as_neighbours(batch, SUBMISSIONS.get_partition_keys(dynamic_partitions_store=instance))
 
 
 def _partition_requests(
