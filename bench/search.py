@@ -1,11 +1,13 @@
 """How recognition and its time change with the size of the catalogue: the product's search on its own database.
 
-    python -m bench.search [--tracks 1000 10000 100000] [--conditions clean pink_0] [--music FOLDER] [--no-table]
+    python -m bench.search [--tracks 1000 10000 100000] [--conditions clean pink_0] [--lengths-s 10 30]
+                           [--music FOLDER] [--no-table]
 
 The evaluation's sources (`eval`) are hidden among tracks spliced from real music (`eval.distractors`), two minutes
 each, all with both fingerprints, in a SQLite file. The evaluation's clips are asked, as a fingerprint and as audio,
-from the database's table of terms and from the accelerator. A million tracks take 8 GB of fingerprints and as much for
-the table, which `--no-table` leaves out. Times depend on what else the machine does.
+from the accelerator, and as a fingerprint from the database's table of terms, which answers the same. A million
+tracks take 8 GB of fingerprints and as much for the table, which `--no-table` leaves out. Times depend on what else the
+machine does.
 """
 
 import argparse
@@ -61,7 +63,12 @@ def main() -> None:
     """Build a catalogue of each size and ask it everything."""
     options = _options()
     music = load_music(options.music or fetched("micro"))
-    plan = Plan(conditions=tuple(options.conditions), n_clips=options.clips, n_stranger_clips=options.clips)
+    plan = Plan(
+        conditions=tuple(options.conditions),
+        lengths_s=tuple(options.lengths_s),
+        n_clips=options.clips,
+        n_stranger_clips=options.clips,
+    )
     queries = make_queries(music, plan)
     pool = pool_of(music.sources)
     for n_tracks in options.tracks:
@@ -101,23 +108,25 @@ def ask(music: Music, queries: Sequence[Query], hidden: Hidden) -> None:
     """Ask every query in every way and print a row for each condition."""
     facts = facts_of_clips(music, queries)
     families = {track.name: track.family for track in music.sources}
-    ways: dict[str, Open] = {"accelerator": lambda session: AcceleratedCatalogue(session, hidden.index)}
+    ways: list[tuple[str, Open, bool]] = [
+        ("accelerator, fingerprint", lambda session: AcceleratedCatalogue(session, hidden.index), False),
+        ("accelerator, audio", lambda session: AcceleratedCatalogue(session, hidden.index), True),
+    ]
     if hidden.has_table:
-        ways["table"] = DatabaseCatalogue
-    print(f"  {'asked':24}{'condition':16}   n rank-1 accepted wrong | strangers accepted | ms, clips | ms, strangers")
-    for way, open_catalogue in ways.items():
-        for with_samples in (False, True):
-            by_condition: dict[str, list[Asked]] = {}
-            for query in queries:
-                reply = _reply(query, hidden, open_catalogue, with_samples=with_samples)
-                by_condition.setdefault(query.condition, []).append(Asked(query, facts[clip_of(query)], reply))
-            for condition, asked in by_condition.items():
-                row = row_of(way, asked, families=families)
-                ours, strangers = (_took([e for e in asked if e.query.is_stranger is which]) for which in (False, True))
-                found = f"{row.n:4} {row.rank_1:6.3f} {row.accepted_right:8.3f} {row.accepted_wrong:5.3f}"
-                name = f"{way}, {'audio' if with_samples else 'fingerprint'}"
-                false_accepts = f"{row.n_false_accepts:4} of {row.n_strangers:4}"
-                print(f"  {name:24}{condition:16}{found} | {false_accepts} | {ours} | {strangers}", flush=True)
+        ways.append(("table, fingerprint", DatabaseCatalogue, False))
+    print(f"  {'asked':26}{'clip':21}   n rank-1 accepted wrong | strangers accepted | ms, clips | ms, strangers")
+    for way, open_catalogue, with_samples in ways:
+        by_clip: dict[str, list[Asked]] = {}
+        for query in queries:
+            reply = _reply(query, hidden, open_catalogue, with_samples=with_samples)
+            clip = f"{query.condition}, {query.length_s:g} s"
+            by_clip.setdefault(clip, []).append(Asked(query, facts[clip_of(query)], reply))
+        for clip, asked in by_clip.items():
+            row = row_of(way, asked, families=families)
+            ours, strangers = (_took([e for e in asked if e.query.is_stranger is which]) for which in (False, True))
+            found = f"{row.n:4} {row.rank_1:6.3f} {row.accepted_right:8.3f} {row.accepted_wrong:5.3f}"
+            false_accepts = f"{row.n_false_accepts:4} of {row.n_strangers:4}"
+            print(f"  {way:26}{clip:21}{found} | {false_accepts} | {ours} | {strangers}", flush=True)
 
 
 def _reply(query: Query, hidden: Hidden, open_catalogue: Open, *, with_samples: bool) -> Reply:
@@ -160,7 +169,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench.search", description="Measure search at several sizes.")
     parser.add_argument("--tracks", type=int, nargs="+", default=[1000, 10_000, 100_000], help="sizes of catalogues")
     parser.add_argument("--conditions", nargs="+", default=_CONDITIONS, help="of eval.degrade")
-    parser.add_argument("--clips", type=int, default=1, help="of each source and each stranger")
+    parser.add_argument("--clips", type=int, default=1, help="of each length, of each source and each stranger")
+    parser.add_argument("--lengths-s", type=float, nargs="+", default=[10.0], help="of the clips")
     parser.add_argument("--music", type=Path, help="a folder of music instead of the corpus")
     parser.add_argument("--directory", type=Path, help="where to put files; 20 KB a track")
     parser.add_argument("--no-table", dest="table", action="store_false", help="make only the accelerator's segments")

@@ -10,7 +10,6 @@ not the match. A query too short for pieces is laid over the track with an offse
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -66,8 +65,7 @@ class PiecewiseAlignment:
 
     `selection_nats` is the logarithm of how many ways there were to choose the segments: the more freedom, the more
     they must show. `overlap_items`, `correlation` and `bit_error_rate` leave out where both sides are silent or hold a
-    tone. `mean_correlation` is the mean over all pieces, those that do not match included. `single` is the whole
-    overlap at the one best offset.
+    tone. `mean_correlation` is the mean over all pieces, those that do not match included; None where there are none.
     """
 
     segments: tuple[Segment, ...]
@@ -77,8 +75,7 @@ class PiecewiseAlignment:
     query_coverage: float
     track_coverage: float
     selection_nats: float
-    mean_correlation: float
-    single: Self | None = None
+    mean_correlation: float | None = None
 
 
 def align_piecewise(
@@ -112,8 +109,22 @@ def align_piecewise(
         _measure(query, track, more),
         selection_nats=_selection_nats(segments, n_choices=correlation.size),
         mean_correlation=float(chosen_correlation.mean()),
-        single=_single(query, track, anchors),
     )
+
+
+def align_single(query: NDArray[np.uint32], track: NDArray[np.uint32], anchor: int) -> PiecewiseAlignment:
+    """Lay a query over a track at one offset: a weak match of a noisy clip shows only over the whole overlap.
+
+    Parameters
+    ----------
+    query, track
+        NDArray[np.uint32] [shape=(n_query,)], [shape=(n_track,)].
+    anchor
+        The offset.
+
+    """
+    whole = Segment(max(0, -anchor), min(query.size, track.size - anchor), anchor, 0.0)
+    return _measure(query, track, [whole] if whole.n_items > 0 else [])
 
 
 def align_drifting(query: NDArray[np.uint32], track: NDArray[np.uint32], anchor: int) -> PiecewiseAlignment:
@@ -324,13 +335,6 @@ def _moved_between_neighbours(
     return Segment(int(edges[number]), int(edges[number + 1]), int(offsets[at]), float(correlation[number, at]))
 
 
-def _single(query: NDArray[np.uint32], track: NDArray[np.uint32], anchors: NDArray[np.int64]) -> PiecewiseAlignment:
-    """Measure the whole overlap at the best anchor."""
-    at = int(anchors[0])
-    whole = Segment(max(0, -at), min(query.size, track.size - at), at, 0.0)
-    return _measure(query, track, [whole] if whole.n_items > 0 else [])
-
-
 def _measure(query: NDArray[np.uint32], track: NDArray[np.uint32], pieces: list[Segment]) -> PiecewiseAlignment:
     query_index = np.concatenate(
         [np.arange(piece.query_start, piece.query_stop) for piece in pieces] or [np.zeros(0, dtype=np.int64)]
@@ -340,17 +344,17 @@ def _measure(query: NDArray[np.uint32], track: NDArray[np.uint32], pieces: list[
         np.array([piece.n_items for piece in pieces], dtype=np.int64),
     )
     # Silence lies on silence in any two tracks, and where both begin or end a common step looks like common music.
-    says_something = informative_items(query)[query_index] | informative_items(track)[track_index]
+    of_query, of_track = informative_items(query), informative_items(track)
+    says_something = of_query[query_index] | of_track[track_index]
     correlation, bit_errors = correlate_pairs(query[query_index[says_something]], track[track_index[says_something]])
     return PiecewiseAlignment(
         segments=_merge(pieces, query, track),
         overlap_items=int(says_something.sum()),
         correlation=correlation,
         bit_error_rate=bit_errors,
-        query_coverage=_coverage(query, query_index),
-        track_coverage=_coverage(track, track_index),
+        query_coverage=_coverage(of_query, query_index),
+        track_coverage=_coverage(of_track, track_index),
         selection_nats=0.0,
-        mean_correlation=correlation,
     )
 
 
@@ -371,9 +375,8 @@ def _segment_correlation(segment: Segment, query: NDArray[np.uint32], track: NDA
     return correlate_pairs(query[segment.query_start : segment.query_stop], track[there])[0]
 
 
-def _coverage(items: NDArray[np.uint32], matched: NDArray[np.int64]) -> float:
+def _coverage(informative: NDArray[np.bool_], matched: NDArray[np.int64]) -> float:
     """Return the share of a side's informative items that match; silence at the ends is no part of the music."""
-    informative = informative_items(items)
     n_informative = int(informative.sum())
     if not n_informative:
         return 0.0

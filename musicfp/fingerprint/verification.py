@@ -22,6 +22,7 @@ from musicfp.fingerprint.segments import (
     Segment,
     align_drifting,
     align_piecewise,
+    align_single,
 )
 
 WINDOW_ITEMS = 80
@@ -186,12 +187,13 @@ def _alignments(
     items: NDArray[np.uint32], track_items: NDArray[np.uint32], anchors: NDArray[np.int64]
 ) -> Iterator[PiecewiseAlignment]:
     """Yield three ways to lay the query over the track, each when it is asked for, if it overlaps."""
-    # Pieces first: they say what really matches. A weak match of a noisy clip shows only over the whole overlap.
+    # Pieces first: they say what really matches.
     aligned = align_piecewise(items, track_items, anchors)
     if aligned.segments:
         yield aligned
-    if aligned.single is not None and aligned.single.segments:
-        yield aligned.single
+    single = align_single(items, track_items, int(anchors[0]))
+    if single.segments:
+        yield single
     if items.size < 2 * PIECE_ITEMS:
         drifting = [align_drifting(items, track_items, anchor) for anchor in anchors[:_MAX_DRIFTING].tolist()]
         strongest = max(drifting, key=lambda alignment: alignment.correlation)
@@ -206,7 +208,7 @@ def _evidence(alignment: PiecewiseAlignment, chance: Chance, *, n_items: int) ->
         selection_nats=alignment.selection_nats,
         repetitiveness=chance.repetitiveness,
     )
-    if alignment.single is not None and n_items >= _MIN_ITEMS_FOR_MEAN:
+    if alignment.mean_correlation is not None and n_items >= _MIN_ITEMS_FOR_MEAN:
         of_mean = evidence_nats_of_mean(alignment.mean_correlation, repetitiveness=chance.repetitiveness)
         nats = max(nats, of_mean)
     return nats - chance.selection_nats
