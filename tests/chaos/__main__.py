@@ -13,14 +13,16 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+from tests.chaos.disk import fill, require_small
 from tests.chaos.failpoints import Failpoint, named
-from tests.chaos.product import Product, running_product
+from tests.chaos.product import POWER, Product, running_product
 from tests.chaos.rest import Rest, expire_upload, make_old, n_waiting, settle, status_of
 from tests.chaos.workload import Feeder, Workload
 from tests.support.waiting import eventually
 
 _REST_WITHIN_S = 900.0
 _HIT_WITHIN_S = 180.0
+_FULL_S = 45.0
 # Few, so that there is more time for killing than for encoding.
 PROFILES = "mp3_128,opus_96"
 
@@ -61,7 +63,28 @@ class Chaos:
         else:
             self.product.kills[f"at {point.stage}"] += 1
             self.hits[point.name] = "killed"
+            if point.needs == "old":
+                self._next_night()
         say(f"{point.name}: {self.hits[point.name]} after {time.monotonic() - began:.0f} s")
+
+    def pull_the_plug(self) -> None:
+        """End everything at once while a run is at work, and start it again."""
+        self._wait_for_work()
+        self.product.kill(POWER, 0)
+
+    def fill_the_disk(self) -> None:
+        """Leave no byte free while a run is at work and another song waits."""
+        self._wait_for_work()
+        self.workload.send_songs(n_copies=1)
+        n_bytes = fill(self.product.home, for_s=_FULL_S)
+        say(f"the disk was full for {_FULL_S:.0f} s: {n_bytes / 1e6:.0f} MB taken")
+
+    def _wait_for_work(self) -> None:
+        """Send a song and wait until a run is somewhere between its imports and its last effects."""
+        self.product.mend()
+        self.workload.send_songs(n_copies=1)
+        eventually(lambda: "run worker" in self.product.victims(), within_s=_HIT_WITHIN_S, every_s=0.2)
+        time.sleep(self.random.uniform(0, 6))
 
     def kill_at_random(self, n_kills: int, *, mean_pause_s: float) -> None:
         """Kill so many processes at random times while songs keep coming."""
@@ -114,6 +137,11 @@ class Chaos:
         make_old(self.product, rejected)
         self.workload.launch("expiry_job")
 
+    def _next_night(self) -> None:
+        """Start the job again that was killed: its schedule does that once a day, and nobody else needs to."""
+        self.product.mend()
+        self.workload.launch("expiry_job")
+
     def _status(self, submission_id: str) -> str:
         return status_of(self.product, submission_id)
 
@@ -127,6 +155,8 @@ def main(argv: Sequence[str]) -> int:
     """Run as asked, print the tables, and return the exit status."""
     options = _options(argv)
     folder = Path(tempfile.mkdtemp(prefix="chaos-", dir=options.folder))
+    if options.full_disks:
+        require_small(folder)
     more = {"MUSICFP_TRANSCODE_PROFILES": PROFILES, "MUSICFP_REVIEW_RELATED": "1", "MUSICFP_WORKERS": "2"}
     with running_product(folder / "home", database=options.database, **more) as product:
         chaos = Chaos(product, folder / "files", seed=options.seed)
@@ -136,6 +166,14 @@ def main(argv: Sequence[str]) -> int:
             chaos.kill_at(point)
             if number % options.rest_after_points == 0 or number == len(points):
                 chaos.rest()
+        for _ in range(options.power_failures):
+            chaos.pull_the_plug()
+        if options.power_failures:
+            say(f"{options.power_failures} power failures")
+            chaos.rest()
+        for _ in range(options.full_disks):
+            chaos.fill_the_disk()
+            chaos.rest()
         left = options.kills
         while left > 0:
             chaos.kill_at_random(min(left, options.rest_after_kills), mean_pause_s=options.pause)
@@ -149,6 +187,8 @@ def _options(argv: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
     parser.add_argument("--database", choices=("sqlite", "postgres"), default="sqlite")
     parser.add_argument("--kills", type=int, default=200, help="random kills")
+    parser.add_argument("--power-failures", type=int, default=3, help="how often all ends at once, before those")
+    parser.add_argument("--full-disks", type=int, default=0, help="how often --folder's disk, a small one, is filled")
     parser.add_argument("--failpoints", nargs="*", default=[], help="beginnings of names; none leaves them out")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--pause", type=float, default=4.0, help="mean seconds between random kills")

@@ -22,8 +22,11 @@ from tests.support.postgres import PostgresServer, postgres_server
 from tests.support.stack import Stack, free_ports, running_stack
 
 PARTS = ("store", "code-server", "webserver", "daemon", "api")
+POWER = "power"
 # `musicfp up` gives a part up that crashes more than four times in a minute; that is tested elsewhere.
 _MAX_CRASHES_PER_MINUTE = 3
+# Starting all anew takes long; a database takes every part with it.
+_COSTLY = ("supervisor", POWER, "database", "database connection")
 _READY_WITHIN_S = 300.0
 
 
@@ -81,6 +84,8 @@ class Product:
                 found.setdefault(kind, []).append(pid)
         if self._may_crash("supervisor"):
             found["supervisor"] = [self.stack.process.pid]
+        if self._may_crash(POWER):
+            found[POWER] = [0]  # no one process
         if self.postgres is not None and self._may_crash("database"):
             found["database"] = [self.postgres.pid]
             found["database connection"] = _connections(self.postgres)
@@ -95,22 +100,33 @@ class Product:
         """End a process as kill -9 does, and start what nobody else would."""
         self.kills[kind] += 1
         self._crashes.setdefault(kind, deque()).append(time.monotonic())
-        if kind == "database" and self.postgres is not None:
+        if kind == POWER:
+            self._pull_the_plug()
+        elif kind == "database" and self.postgres is not None:
             self.postgres.kill()
         else:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        if kind == "supervisor":
+        if kind in {"supervisor", POWER}:
             self.stack.process.wait()
-        self.mend("was killed" if kind == "supervisor" else "gave up")
+        self.mend("was killed" if kind in {"supervisor", POWER} else "gave up")
+
+    def _pull_the_plug(self) -> None:
+        """End every process, the database's too. Stopped first, none of them sees another one die."""
+        pids = [self.stack.process.pid, *self.stack.pids()]
+        for number in (signal.SIGSTOP, signal.SIGKILL):
+            for pid in pids:
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
+        if self.postgres is not None:
+            self.postgres.kill()
 
     def _may_crash(self, kind: str) -> bool:
         crashes = self._crashes.setdefault(kind, deque())
         while crashes and crashes[0] < time.monotonic() - 60:
             crashes.popleft()
-        # Starting all anew takes long; a database takes every part with it.
-        allowed = {"supervisor": 1, "database": 1, "database connection": 1}.get(kind, _MAX_CRASHES_PER_MINUTE)
-        return kind not in {*PARTS, "supervisor", "database", "database connection"} or len(crashes) < allowed
+        allowed = dict.fromkeys(_COSTLY, 1).get(kind, _MAX_CRASHES_PER_MINUTE)
+        return kind not in {*PARTS, *_COSTLY} or len(crashes) < allowed
 
 
 @contextmanager

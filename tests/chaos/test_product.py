@@ -19,6 +19,17 @@ def test_every_place_has_a_name_of_its_own() -> None:
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_a_product_that_is_killed_again_and_again_loses_nothing(tmp_path: Path) -> None:
-    """Between two effects of each stage, and six times at random."""
-    short = ["--kills", "6", "--rest-after-points", "5", "--folder", str(tmp_path), "--failpoints", *POINTS]
+    """Between two effects of each stage, all at once, and three times at random."""
+    short = [
+        "--kills",
+        "3",
+        "--power-failures",
+        "1",
+        "--rest-after-points",
+        "5",
+        "--folder",
+        str(tmp_path),
+        "--failpoints",
+        *POINTS,
+    ]
     assert main(short) == 0
