@@ -39,6 +39,26 @@ def cpu_s(root_pid: int) -> float:
     return total / _TICKS_PER_S
 
 
+def own_cpu_s(pid: int) -> float:
+    """Return the CPU seconds of one process, without its children."""
+    fields = _stat(pid)
+    return 0.0 if fields is None else (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+
+
+def own_bytes(pid: int) -> int:
+    """Return the memory of one process, with shared pages divided among those that map them."""
+    try:
+        lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith("Pss:")), 0)
+
+
+def resident_bytes() -> int:
+    """Return the memory that this process has now, shared pages included."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) * _PAGE_BYTES
+
+
 class Watch:
     """Samples a process tree in the background: its memory, and who in it uses the CPU.
 
