@@ -26,6 +26,7 @@ ONLY_IN = {
     "psycopg": ("musicfp/catalog",),
     "subprocess": ("musicfp/audio/limits.py", "musicfp/supervisor"),
     "essentia": ("musicfp/features",),
+    "onnxruntime": ("musicfp/features",),
     "mutagen": ("musicfp/audio",),
     "chromaprint": ("musicfp/fingerprint",),
     "acoustid": ("musicfp/fingerprint",),

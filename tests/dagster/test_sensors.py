@@ -27,11 +27,11 @@ from musicfp_assets.run_ranges import ONLY_MISSING_TAG, as_neighbours, first_str
 from musicfp_assets.sensors import submissions as discovery_of_sensor
 from musicfp_assets.sensors.submissions import GATHER_S, Cursor
 from tests.dagster.conftest import Orchestra
+from tests.dagster.ticks import quiet_tick, range_of, tick
 from tests.support.accepted import accept_track
 from tests.support.ingesting import drop, ingest_all, keys_in, submission_of, upload
 from tests.support.songs import SongFolder
 
-RANGE_START, RANGE_END = "dagster/asset_partition_range_start", "dagster/asset_partition_range_end"
 MY_FEATURES = """
 from musicfp.features.registry import FeatureSpec, extractor
 from musicfp.features.values import measured
@@ -39,37 +39,6 @@ from musicfp.features.values import measured
            values=(FeatureSpec("test.samples", unit=None, description="Number of samples."),))
 def samples(audio): yield measured("test.samples", float(len(audio.mono_44k)))
 """
-
-
-def _tick(orchestra: Orchestra, name: str, cursor: str | None = None) -> dg.SensorResult:
-    """Evaluate a sensor and add the partitions that it asks for, as the daemon does before it creates runs."""
-    sensor = next(each for each in orchestra.definitions.sensors or () if each.name == name)
-    resources = {"musicfp": MusicfpResource()}
-    with dg.build_sensor_context(instance=orchestra.instance, cursor=cursor, resources=resources) as context:
-        result = sensor(context)
-    if isinstance(result, dg.SkipReason):
-        return dg.SensorResult(skip_reason=result)
-    assert isinstance(result, dg.SensorResult)
-    for request in result.dynamic_partitions_requests or ():
-        if isinstance(request, dg.AddDynamicPartitionsRequest):
-            orchestra.instance.add_dynamic_partitions(request.partitions_def_name, list(request.partition_keys))
-        else:
-            for key in request.partition_keys:
-                orchestra.instance.delete_dynamic_partition(request.partitions_def_name, key)
-    return result
-
-
-def _quiet_tick(orchestra: Orchestra, cursor: str | None = None) -> dg.SensorResult:
-    """Evaluate the submission sensor until nothing new comes in, which is when it asks for a run that is not full."""
-    first = _tick(orchestra, "submission_sensor", cursor)
-    return first if first.run_requests else _tick(orchestra, "submission_sensor", first.cursor)
-
-
-def _range_of(result: dg.SensorResult) -> tuple[str, str] | None:
-    if not result.run_requests:
-        return None
-    (request,) = result.run_requests
-    return request.tags[RANGE_START], request.tags[RANGE_END]
 
 
 def _assets_of(result: dg.SensorResult) -> set[str]:
@@ -87,16 +56,16 @@ def test_uploads_become_partitions_arrivals_and_one_run(orchestra: Orchestra, so
     first = upload(orchestra.stage, songs.song(1))
     second = upload(orchestra.stage, songs.song(2))
     drop(orchestra.stage, songs.short(), "from another tool.flac")
-    result = _quiet_tick(orchestra)
+    result = quiet_tick(orchestra)
     keys = orchestra.instance.get_dynamic_partitions("submissions")
     assert keys[:2] == [first, second]
     assert len(keys) == 3
-    assert _range_of(result) == (keys[0], keys[-1])
+    assert range_of(result) == (keys[0], keys[-1])
     arrivals = {each.partition: each for each in result.asset_events}
     assert set(arrivals) == set(keys)
     assert arrivals[first].metadata["filename"].value == "song-1.flac"
     assert orchestra.run(INGEST_JOB, keys).success
-    assert _range_of(_quiet_tick(orchestra, result.cursor)) is None
+    assert range_of(quiet_tick(orchestra, result.cursor)) is None
 
 
 def test_only_one_ingest_run_is_asked_for_at_a_time(orchestra: Orchestra, songs: SongFolder) -> None:
@@ -104,11 +73,11 @@ def test_only_one_ingest_run_is_asked_for_at_a_time(orchestra: Orchestra, songs:
     upload(orchestra.stage, songs.song(1))
     run = create_run_for_test(orchestra.instance, job_name=INGEST_JOB, status=dg.DagsterRunStatus.NOT_STARTED)
     assert has_unfinished_run(orchestra.instance, INGEST_JOB)
-    busy = _quiet_tick(orchestra)
-    assert (_range_of(busy), list(busy.asset_events)) == (None, [])
+    busy = quiet_tick(orchestra)
+    assert (range_of(busy), list(busy.asset_events)) == (None, [])
     orchestra.instance.report_run_canceled(run)
     assert not has_unfinished_run(orchestra.instance, INGEST_JOB)
-    assert _range_of(_quiet_tick(orchestra, busy.cursor)) is not None
+    assert range_of(quiet_tick(orchestra, busy.cursor)) is not None
 
 
 def test_a_batch_is_bounded_and_the_rest_follows(
@@ -117,10 +86,10 @@ def test_a_batch_is_bounded_and_the_rest_follows(
     """As many as settings say."""
     monkeypatch.setenv("MUSICFP_INGEST_BATCH_TRACKS", "2")
     keys = [upload(orchestra.stage, songs.file(f"{n}.mp3", b"text" * 99)) for n in range(3)]
-    result = _quiet_tick(orchestra)
-    assert _range_of(result) == (keys[0], keys[1])
+    result = quiet_tick(orchestra)
+    assert range_of(result) == (keys[0], keys[1])
     assert orchestra.run(INGEST_JOB, keys[:2]).success
-    assert _range_of(_quiet_tick(orchestra, result.cursor)) == (keys[2], keys[2])
+    assert range_of(quiet_tick(orchestra, result.cursor)) == (keys[2], keys[2])
 
 
 @pytest.mark.parametrize("name", ["submission_sensor", "transcode_sensor", "feature_sensor", "retry_sensor"])
@@ -131,11 +100,11 @@ def test_while_work_cannot_be_done_nothing_is_asked_for_and_the_tick_says_why(
     upload(orchestra.stage, songs.song(1))
     with monkeypatch.context() as patched:
         patched.setenv("MUSICFP_S3_PORT", "9")
-        result = _tick(orchestra, name)
+        result = tick(orchestra, name)
         assert (result.skip_reason or dg.SkipReason("")).skip_message.startswith("paused, objectStore: ")
         assert not result.run_requests
         assert result.cursor is None
-    assert "paused" not in str(_tick(orchestra, name).skip_reason)
+    assert "paused" not in str(tick(orchestra, name).skip_reason)
 
 
 def test_a_database_that_goes_away_in_a_tick_is_a_pause(orchestra: Orchestra, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -145,7 +114,7 @@ def test_a_database_that_goes_away_in_a_tick_is_a_pause(orchestra: Orchestra, mo
         raise OperationalError("SELECT 1", {}, Exception("the connection is closed"))
 
     monkeypatch.setattr(discovery_of_sensor, "discover", away)
-    result = _tick(orchestra, "submission_sensor")
+    result = tick(orchestra, "submission_sensor")
     assert str(result.skip_reason) == str(dg.SkipReason("paused, database: the connection is closed"))
 
 
@@ -154,11 +123,11 @@ def test_what_was_chosen_before_and_is_not_adjacent_is_moved_behind_the_others(
 ) -> None:
     """A range covers neighbours only. What is put off lies between them, and is not run over."""
     keys = [upload(orchestra.stage, songs.file(f"{n}.mp3", b"text" * 99)) for n in range(3)]
-    first = _quiet_tick(orchestra)
+    first = quiet_tick(orchestra)
     with orchestra.stage.database.write() as session:
         session.get_one(SubmissionRow, keys[1]).next_attempt_at = utc_now() + timedelta(hours=1)
-    result = _quiet_tick(orchestra, first.cursor)
-    assert _range_of(result) == (keys[0], keys[2])
+    result = quiet_tick(orchestra, first.cursor)
+    assert range_of(result) == (keys[0], keys[2])
     assert orchestra.instance.get_dynamic_partitions("submissions") == [keys[1], keys[0], keys[2]]
     assert list(result.asset_events) == []
     assert orchestra.run(INGEST_JOB, [keys[0], keys[2]]).success
@@ -166,8 +135,8 @@ def test_what_was_chosen_before_and_is_not_adjacent_is_moved_behind_the_others(
     fresh = upload(orchestra.stage, songs.file("fresh.mp3", b"text" * 99))
     with orchestra.stage.database.write() as session:
         session.get_one(SubmissionRow, keys[1]).next_attempt_at = None
-    result = _quiet_tick(orchestra, result.cursor)
-    assert _range_of(result) == (keys[1], fresh)
+    result = quiet_tick(orchestra, result.cursor)
+    assert range_of(result) == (keys[1], fresh)
     assert orchestra.instance.get_dynamic_partitions("submissions") == [keys[0], keys[2], keys[1], fresh]
 
 
@@ -178,34 +147,34 @@ def test_one_file_of_somebody_else_does_not_wait_for_thousands(
     monkeypatch.setenv("MUSICFP_INGEST_BATCH_TRACKS", "3")
     for number in range(5):
         drop(orchestra.stage, songs.file(f"{number}.mp3", b"text" * 99), f"heap/{number}.mp3")
-    first = _tick(orchestra, "submission_sensor")
+    first = tick(orchestra, "submission_sensor")
     heap = orchestra.instance.get_dynamic_partitions("submissions")
-    assert _range_of(first) == (heap[0], heap[2])
+    assert range_of(first) == (heap[0], heap[2])
     mine = upload(orchestra.stage, songs.file("mine.mp3", b"text" * 99), submitter="me@here")
-    second = _tick(orchestra, "submission_sensor", first.cursor)
-    assert _range_of(second) == (heap[0], heap[1])
+    second = tick(orchestra, "submission_sensor", first.cursor)
+    assert range_of(second) == (heap[0], heap[1])
     batch = [heap[0], mine, heap[1]]
     assert orchestra.instance.get_dynamic_partitions("submissions") == [heap[2], *batch]
     assert orchestra.run(INGEST_JOB, batch).success
     assert submission_of(orchestra.stage, mine).status == "REJECTED"
-    third = _tick(orchestra, "submission_sensor", second.cursor)
-    assert _range_of(third) == (heap[2], orchestra.instance.get_dynamic_partitions("submissions")[-1])
+    third = tick(orchestra, "submission_sensor", second.cursor)
+    assert range_of(third) == (heap[2], orchestra.instance.get_dynamic_partitions("submissions")[-1])
 
 
 def test_a_run_waits_while_uploads_keep_coming_in_but_not_for_ever(orchestra: Orchestra, songs: SongFolder) -> None:
     """Starting a run for each of many uploads would cost more than the uploads; nobody waits longer than the limit."""
     first = upload(orchestra.stage, songs.file("1.mp3", b"1" * 99))
-    result = _tick(orchestra, "submission_sensor")
-    assert (_range_of(result), list(result.asset_events)) == (None, [])
+    result = tick(orchestra, "submission_sensor")
+    assert (range_of(result), list(result.asset_events)) == (None, [])
     second = upload(orchestra.stage, songs.file("2.mp3", b"2" * 99))
-    result = _tick(orchestra, "submission_sensor", result.cursor)
-    assert _range_of(result) is None
+    result = tick(orchestra, "submission_sensor", result.cursor)
+    assert range_of(result) is None
     upload(orchestra.stage, songs.file("3.mp3", b"3" * 99))
     cursor = Cursor.parse(result.cursor)
     waited_long = replace(cursor, gathering_since=cursor.gathering_since - GATHER_S)
-    result = _tick(orchestra, "submission_sensor", json.dumps(asdict(waited_long)))
+    result = tick(orchestra, "submission_sensor", json.dumps(asdict(waited_long)))
     assert orchestra.instance.get_dynamic_partitions("submissions")[:2] == [first, second]
-    assert _range_of(result) is not None
+    assert range_of(result) is not None
 
 
 @pytest.mark.parametrize("stored", [None, "", "nonsense", "[]", "{}", '{"after": 5, "complete_due_at": "x"}', "7"])
@@ -217,7 +186,7 @@ def test_a_cursor_that_cannot_be_read_starts_over(stored: str | None) -> None:
 def test_the_cursor_is_kept_between_ticks(orchestra: Orchestra, songs: SongFolder) -> None:
     """The next cheap pass starts behind what was found."""
     submission_id = upload(orchestra.stage, songs.song(1))
-    result = _quiet_tick(orchestra)
+    result = quiet_tick(orchestra)
     stored = json.loads(result.cursor or "")
     assert stored["after"] == submission_of(orchestra.stage, submission_id).object_key
     assert Cursor.parse(result.cursor).complete_due_at > 0
@@ -225,10 +194,10 @@ def test_the_cursor_is_kept_between_ticks(orchestra: Orchestra, songs: SongFolde
 
 def test_a_file_of_another_tool_is_found_at_the_next_tick(orchestra: Orchestra, songs: SongFolder) -> None:
     """In a bucket with little in it, the whole of it is listed every time."""
-    quiet = _quiet_tick(orchestra)
+    quiet = quiet_tick(orchestra)
     drop(orchestra.stage, songs.short(), "dropped.flac")
-    first = _tick(orchestra, "submission_sensor", quiet.cursor)
-    assert _range_of(_tick(orchestra, "submission_sensor", first.cursor)) is not None
+    first = tick(orchestra, "submission_sensor", quiet.cursor)
+    assert range_of(tick(orchestra, "submission_sensor", first.cursor)) is not None
     assert len(orchestra.instance.get_dynamic_partitions("submissions")) == 1
 
 
@@ -265,65 +234,65 @@ def test_a_batch_becomes_neighbours(batch: str, keys: str, moved: str, added: st
 
 def test_accepted_tracks_are_derived_by_both_stages(orchestra: Orchestra, songs: SongFolder) -> None:
     """One range of all of each stage's assets; keys that the ingest run did not add are added."""
-    _tick(orchestra, "transcode_sensor")
+    tick(orchestra, "transcode_sensor")
     keys = [each.submission.id for each in ingest_all(orchestra.stage, songs.song(1), songs.song(2))]
-    transcodes, features = _tick(orchestra, "transcode_sensor"), _tick(orchestra, "feature_sensor")
+    transcodes, features = tick(orchestra, "transcode_sensor"), tick(orchestra, "feature_sensor")
     assert orchestra.instance.get_dynamic_partitions("tracks") == keys
-    assert _range_of(transcodes) == _range_of(features) == (keys[0], keys[1])
+    assert range_of(transcodes) == range_of(features) == (keys[0], keys[1])
     assert _assets_of(transcodes) == set(transcode_versions(orchestra.stage.settings))
     for result in (transcodes, features):
         assert [ONLY_MISSING_TAG in request.tags for request in result.run_requests or ()] == [True]
     assert _assets_of(features) == set(feature_versions(REGISTRY))
     create_run_for_test(orchestra.instance, job_name=TRANSCODE_JOB, status=dg.DagsterRunStatus.STARTED)
-    assert _range_of(_tick(orchestra, "transcode_sensor")) is None
-    assert _range_of(_tick(orchestra, "feature_sensor")) is not None
+    assert range_of(tick(orchestra, "transcode_sensor")) is None
+    assert range_of(tick(orchestra, "feature_sensor")) is not None
 
 
 def test_a_batch_that_is_not_full_waits_for_the_run_that_brings_more(
     orchestra: Orchestra, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As long as ingest works; a full batch goes at once."""
-    _tick(orchestra, "transcode_sensor")
+    tick(orchestra, "transcode_sensor")
     keys = [accept_track(orchestra.stage.database, number) for number in range(2)]
     run = create_run_for_test(orchestra.instance, job_name=INGEST_JOB, status=dg.DagsterRunStatus.STARTED)
-    assert _range_of(_tick(orchestra, "transcode_sensor")) is None
+    assert range_of(tick(orchestra, "transcode_sensor")) is None
     monkeypatch.setenv("MUSICFP_DERIVE_BATCH_TRACKS", "2")
     definitions = build_definitions(Settings.from_env(), REGISTRY)
     small = Orchestra(definitions, orchestra.instance, orchestra.stage)
-    assert _range_of(_tick(small, "transcode_sensor")) == (keys[0], keys[1])
+    assert range_of(tick(small, "transcode_sensor")) == (keys[0], keys[1])
     orchestra.instance.report_run_canceled(run)
-    assert _range_of(_tick(orchestra, "transcode_sensor")) == (keys[0], keys[1])
+    assert range_of(tick(orchestra, "transcode_sensor")) == (keys[0], keys[1])
 
 
 def test_tracks_that_lack_something_else_are_left_for_the_next_run(orchestra: Orchestra) -> None:
     """One run makes the same assets for all its tracks, so nothing that is there is planned again."""
-    _tick(orchestra, "transcode_sensor")
+    tick(orchestra, "transcode_sensor")
     database = orchestra.stage.database
     keys = [accept_track(database, number) for number in range(4)]
     versions = transcode_versions(orchestra.stage.settings)
     _all_done(orchestra, keys[1], {"source_audio": versions["source_audio"]})
-    first = _tick(orchestra, "transcode_sensor")
-    assert (_range_of(first), _assets_of(first)) == ((keys[0], keys[0]), set(versions))
+    first = tick(orchestra, "transcode_sensor")
+    assert (range_of(first), _assets_of(first)) == ((keys[0], keys[0]), set(versions))
     for key in (keys[0], keys[2], keys[3]):
         _all_done(orchestra, key, versions)
-    second = _tick(orchestra, "transcode_sensor")
-    assert (_range_of(second), _assets_of(second)) == ((keys[1], keys[1]), set(versions) - {"source_audio"})
+    second = tick(orchestra, "transcode_sensor")
+    assert (range_of(second), _assets_of(second)) == ((keys[1], keys[1]), set(versions) - {"source_audio"})
     _all_done(orchestra, keys[1], versions)
-    assert _range_of(_tick(orchestra, "transcode_sensor")) is None
+    assert range_of(tick(orchestra, "transcode_sensor")) is None
 
 
 def test_failures_are_asked_for_again_when_their_time_has_come(orchestra: Orchestra) -> None:
     """A failed track causes no run by itself; the retry sensor queues it by its date."""
-    _tick(orchestra, "transcode_sensor")
+    tick(orchestra, "transcode_sensor")
     versions = transcode_versions(orchestra.stage.settings)
     later, due = (accept_track(orchestra.stage.database, number) for number in range(2))
     with orchestra.stage.database.write() as session:
         for key, seconds in ((later, 600), (due, -1)):
             at = utc_now() + timedelta(seconds=seconds)
             derivations.mark_failed(session, key, versions, Failure("x", "It broke.", at))
-    assert _range_of(_tick(orchestra, "transcode_sensor")) is None
-    assert str(len(versions)) in str(_tick(orchestra, "retry_sensor").skip_reason)
-    assert _range_of(_tick(orchestra, "transcode_sensor")) == (due, due)
+    assert range_of(tick(orchestra, "transcode_sensor")) is None
+    assert str(len(versions)) in str(tick(orchestra, "retry_sensor").skip_reason)
+    assert range_of(tick(orchestra, "transcode_sensor")) == (due, due)
 
 
 @pytest.fixture
@@ -340,19 +309,19 @@ def test_a_new_feature_is_made_for_all_existing_tracks_in_one_run(
     orchestra: Orchestra, songs: SongFolder, my_features: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Five lines in a module of one's own: an asset, queued for what is there, computed, in the catalogue."""
-    _tick(orchestra, "feature_sensor")
+    tick(orchestra, "feature_sensor")
     keys = [each.submission.id for each in ingest_all(orchestra.stage, songs.song(1), songs.song(2))]
-    _tick(orchestra, "feature_sensor")
+    tick(orchestra, "feature_sensor")
     for key in keys:
         _all_done(orchestra, key, feature_versions(REGISTRY))
-    assert _range_of(_tick(orchestra, "feature_sensor")) is None
+    assert range_of(tick(orchestra, "feature_sensor")) is None
 
     monkeypatch.setenv("MUSICFP_FEATURE_MODULES", my_features)
     stage = MusicfpResource().stage("test")
     definitions = build_definitions(stage.settings, load_builtin())
     extended = Orchestra(definitions, orchestra.instance, stage)
-    result = _tick(extended, "feature_sensor")
-    assert (_range_of(result), _assets_of(result)) == ((keys[0], keys[1]), {"feature_samples"})
+    result = tick(extended, "feature_sensor")
+    assert (range_of(result), _assets_of(result)) == ((keys[0], keys[1]), {"feature_samples"})
     assert extended.run(FEATURE_JOB, keys, assets=["feature_samples"]).success
     assert set(extended.events("feature_samples")) == set(keys)
     with stage.database.read() as session:
@@ -374,8 +343,8 @@ def test_the_second_fingerprint_is_made_for_a_catalogue_that_was_there_before_it
     keys = [each.submission.id for each in ingest_all(orchestra.stage, songs.song(1), songs.song(2))]
     for key in keys:
         _all_done(orchestra, key, earlier)
-    result = _tick(orchestra, "transcode_sensor")
-    assert (_range_of(result), _assets_of(result)) == ((keys[0], keys[1]), {BAND_FINGERPRINT})
+    result = tick(orchestra, "transcode_sensor")
+    assert (range_of(result), _assets_of(result)) == ((keys[0], keys[1]), {BAND_FINGERPRINT})
     assert orchestra.run(TRANSCODE_JOB, keys, assets=[BAND_FINGERPRINT]).success
     assert set(orchestra.events(BAND_FINGERPRINT)) == set(keys)
     assert orchestra.events(SOURCE_AUDIO) == {}
@@ -383,7 +352,7 @@ def test_the_second_fingerprint_is_made_for_a_catalogue_that_was_there_before_it
     assert not [key for key in stored if key.startswith("transcodes/")]
     with orchestra.stage.database.read() as session:
         assert set(relations.fingerprints(session, keys, kind=FingerprintKind.BAND)) == set(keys)
-    assert _range_of(_tick(orchestra, "transcode_sensor")) is None
+    assert range_of(tick(orchestra, "transcode_sensor")) is None
 
 
 def test_the_expiry_job_does_the_housekeeping(orchestra: Orchestra, songs: SongFolder) -> None:

@@ -45,7 +45,11 @@ def databases(postgres_url_prefix: str) -> Iterator[dict[str, str]]:
         fresh_database(postgres_url_prefix, "e2e_catalogue") as catalogue,
         fresh_database(postgres_url_prefix, "e2e_dagster") as dagster,
     ):
-        yield {"MUSICFP_DATABASE_URL": catalogue, "MUSICFP_DAGSTER_DATABASE_URL": dagster}
+        yield {
+            "MUSICFP_DATABASE_URL": catalogue,
+            "MUSICFP_DAGSTER_DATABASE_URL": dagster,
+            "MUSICFP_TRANSCODE_PROFILES": "mp3_128,opus_96",  # all five are made in `test_catalogue`
+        }
 
 
 @pytest.fixture(scope="module")

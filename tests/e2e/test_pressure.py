@@ -40,7 +40,8 @@ def server() -> Iterator[PostgresServer]:
 def stack(server: PostgresServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The product on that server, with Dagster on SQLite."""
     home = tmp_path_factory.mktemp("pressure") / "home"
-    with running_stack(home, MUSICFP_DATABASE_URL=f"{server.url_prefix}catalogue") as started:
+    database_url = f"{server.url_prefix}catalogue"
+    with running_stack(home, MUSICFP_DATABASE_URL=database_url, MUSICFP_TRANSCODE_PROFILES="opus_96") as started:
         yield started
 
 

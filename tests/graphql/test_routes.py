@@ -10,6 +10,7 @@ import anyio.lowlevel
 import httpx
 import numpy as np
 import pytest
+from sqlmodel import select
 
 from graphql_api import readiness as readiness_module
 from graphql_api.app import create_app
@@ -19,10 +20,11 @@ from musicfp.audio.sniff import require_format
 from musicfp.catalog import search_index
 from musicfp.catalog.engine import Database, utc_now
 from musicfp.catalog.search_index import SegmentRecord
-from musicfp.catalog.tables import DerivationRow, FingerprintRow, SubmissionRow
+from musicfp.catalog.tables import DeletionRow, DerivationRow, FingerprintRow, SubmissionRow
 from musicfp.fingerprint.chromaprint import fingerprint_pcm
 from musicfp.fingerprint.model import ANALYSIS_RATE_HZ
 from musicfp.fingerprint.postings import FingerprintKind
+from musicfp.pipeline.deletion import request_deletion
 from musicfp.settings import Settings
 from musicfp.store.objects import ObjectStore
 from tests.graphql.conftest import Api
@@ -220,6 +222,7 @@ def test_metrics_count_requests_errors_loaders_and_the_catalogue(api: Api, datab
         'musicfp_submissions{status="ACCEPTED"} 3.0',
         'musicfp_submissions{status="FAILED"} 0.0',
         "musicfp_oldest_waiting_seconds 0.0",
+        "musicfp_oldest_deletion_seconds 0.0",
         'musicfp_derivations{status="FAILED"} 0.0',
         'musicfp_ready{part="database"} 1.0',
         'musicfp_ready{part="disk"} 1.0',
@@ -240,10 +243,15 @@ def test_metrics_tell_what_waits_and_what_is_not_made(api: Api, database: Databa
         session.get_one(SubmissionRow, young).received_at = utc_now()
         for asset, status in (("a", "DONE"), ("b", "PENDING"), ("c", "PENDING")):
             session.add(DerivationRow(track_id=track_id, asset=asset, version="1", status=status, updated_at=utc_now()))
+    request_deletion(database, track_id=seed_track(database, 4))
+    with database.write() as session:
+        (deletion,) = session.exec(select(DeletionRow)).all()
+        deletion.requested_at = utc_now() - timedelta(hours=2)
     text = api.request("GET", "/metrics").text
     assert 'musicfp_derivations{status="PENDING"} 2.0' in text
-    (age,) = re.findall(r"^musicfp_oldest_waiting_seconds (.*)$", text, re.MULTILINE)
-    assert 3600 <= float(age) < 3700
+    for metric, hours in (("waiting", 1), ("deletion", 2)):
+        (age,) = re.findall(rf"^musicfp_oldest_{metric}_seconds (.*)$", text, re.MULTILINE)
+        assert hours * 3600 <= float(age) < hours * 3600 + 100
 
 
 def test_metrics_are_told_without_a_database_and_nothing_is_made_up(

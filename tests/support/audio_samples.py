@@ -91,7 +91,7 @@ def write_float_wav(path: Path, samples: NDArray[np.float32], *, sample_rate_hz:
 def encode(source: Path, target: Path, options: Sequence[str] = (), *, tags: Mapping[str, str] | None = None) -> Path:
     """Encode `source` into `target` with ffmpeg; raise CalledProcessError if it cannot."""
     metadata = [argument for name, value in (tags or {}).items() for argument in ("-metadata", f"{name}={value}")]
-    argv = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", str(source), *metadata, *options, str(target)]
+    argv = ["ffmpeg", "-nostdin", "-v", "error", "-y", "-i", str(source), *options, *metadata, str(target)]
     subprocess.run(argv, check=True, capture_output=True)
     return target
 

@@ -17,8 +17,8 @@ from musicfp.catalog import derivations
 from musicfp.catalog.engine import Database
 from musicfp.errors import DatabaseUnavailable, PermanentError, StoreUnavailable
 from musicfp.pipeline import pauses
+from musicfp.pipeline.blame import blamed_on_the_file
 from musicfp.pipeline.context import StageContext
-from musicfp.pipeline.derived_tracks import raise_if_no_track_is_to_blame
 from musicfp.pipeline.ingest import ingest_batch
 from musicfp.pipeline.pauses import Pauses, StoreCheck, database_problem, disk_problem
 from musicfp.pipeline.transcoding import transcode_batch
@@ -142,7 +142,7 @@ def test_a_batch_that_the_database_does_not_take_comes_again(stage: StageContext
     for number in range(20):  # so that pages are full, and what comes needs new ones
         accept_track(stage.database, number)
     submission_ids = upload_and_discover(stage, songs.song(1), songs.file("t.mp3", b"text" * 99))
-    with _full(stage.database), pytest.raises(OperationalError):
+    with _full(stage.database), pytest.raises((OperationalError, DatabaseUnavailable)):
         list(ingest_batch(stage, submission_ids))
     for each in submission_ids:
         row = submission_of(stage, each)
@@ -178,8 +178,10 @@ def test_transcodes_that_the_database_does_not_take_count_no_attempt(
 def test_only_what_befalls_everybody_ends_a_batch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A track's own failure is the track's, unless the disk is full: then nobody knows."""
     with pytest.raises(StoreUnavailable):
-        raise_if_no_track_is_to_blame(StoreUnavailable("away"), tmp_path)
-    raise_if_no_track_is_to_blame(PermanentError("damaged"), tmp_path)
-    monkeypatch.setattr("musicfp.pipeline.derived_tracks._NEARLY_FULL_BYTES", HUGE)
+        blamed_on_the_file(StoreUnavailable("away"), tmp_path)
+    assert str(blamed_on_the_file(PermanentError("damaged"), tmp_path)) == "damaged"
+    unforeseen = blamed_on_the_file(KeyError("key"), tmp_path)
+    assert (unforeseen.code, str(unforeseen)) == ("unexpected", "KeyError: 'key'")
+    monkeypatch.setattr("musicfp.pipeline.blame._NEARLY_FULL_BYTES", HUGE)
     with pytest.raises(StoreUnavailable, match="make room"):
-        raise_if_no_track_is_to_blame(PermanentError("ffmpeg died"), tmp_path)
+        blamed_on_the_file(PermanentError("ffmpeg died"), tmp_path)

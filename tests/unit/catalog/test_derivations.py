@@ -2,7 +2,9 @@
 
 import threading
 from datetime import timedelta
+from typing import Any
 
+from sqlalchemy import event
 from sqlmodel import select
 
 from musicfp.catalog import derivations
@@ -182,3 +184,72 @@ def test_a_track_accepted_at_this_very_moment_misses_no_new_asset(database: Data
     assert _pending(database, [A, B]) == [(submission_id, frozenset({A, B}))]
     with database.read() as session:
         assert len(session.exec(select(DerivationRow)).all()) == 2
+
+
+def test_queueing_an_asset_for_all_tracks_costs_the_same_for_any_number(database: Database) -> None:
+    """The exclusive lock is held meanwhile, so no row passes through this process."""
+    tracks = [accept_track(database, number) for number in range(7)]
+    inserted: list[Any] = []
+
+    def note(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, many: bool) -> None:
+        if statement.startswith("INSERT INTO derivation "):
+            inserted.append((parameters, many))
+
+    event.listen(database.engine, "before_cursor_execute", note)
+    _bring(database, {A: "1"})
+    event.remove(database.engine, "before_cursor_execute", note)
+    assert len(inserted) == 1
+    assert not inserted[0][1]
+    assert [track for track, _ in _pending(database, [A])] == tracks
+    row = _row(database, tracks[0], A)
+    assert (row.version, row.attempts, row.made_version) == ("1", 0, None)
+    assert abs((utc_now() - row.updated_at).total_seconds()) < WAIT_S
+
+
+def test_the_version_that_is_served_is_known_while_another_is_made(database: Database) -> None:
+    """Also after a failure."""
+    _bring(database, {A: "1"})
+    track_id = accept_track(database, 1)
+    _done(database, track_id, {A: "1"})
+    _bring(database, {A: "2"})
+    assert _row(database, track_id, A).made_version == "1"
+    _fail(database, track_id, {A: "2"}, in_s=None)
+    row = _row(database, track_id, A)
+    assert (row.status, row.version, row.made_version) == ("FAILED", "2", "1")
+    _done(database, track_id, {A: "2"})
+    assert _row(database, track_id, A).made_version == "2"
+
+
+def test_what_a_run_of_older_code_ends_with_does_not_hide_what_is_queued(database: Database) -> None:
+    """It was asked for before the update; its values are served, and the new ones are still made."""
+    _bring(database, {A: "1"})
+    made, broken = (accept_track(database, number) for number in (1, 2))
+    _bring(database, {A: "2"})
+    _done(database, made, {A: "1"})
+    _fail(database, broken, {A: "1"}, in_s=None)
+    assert _pending(database, [A]) == [(made, frozenset({A})), (broken, frozenset({A}))]
+    row = _row(database, made, A)
+    assert (row.version, row.made_version) == ("2", "1")
+    _done(database, made, {A: "2"})
+    assert _pending(database, [A]) == [(broken, frozenset({A}))]
+
+
+def test_what_newer_code_made_before_it_was_queued_is_not_made_again(database: Database) -> None:
+    """Somebody asked for it by hand right after the update."""
+    _bring(database, {A: "1"})
+    track_id = accept_track(database, 1)
+    _done(database, track_id, {A: "1"})
+    _done(database, track_id, {A: "2"})
+    _bring(database, {A: "2"})
+    assert _pending(database, [A]) == []
+
+
+def test_what_was_queued_at_a_new_version_while_it_was_made_stays_queued(database: Database) -> None:
+    """A model is installed while a run computes: what the run brings is of the version before."""
+    _bring(database, FIRST)
+    track_id = accept_track(database, 1)
+    _bring(database, {**FIRST, B: "1-3ed9af50"})
+    _done(database, track_id, {B: "1"})
+    assert _pending(database, [B]) == [(track_id, frozenset({B}))]
+    _done(database, track_id, {B: "1-3ed9af50"})
+    assert _pending(database, [B]) == []

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import IntegrityError
 from sqlmodel import select
 
@@ -122,3 +122,16 @@ def test_sqlite_survives_a_power_cut_by_its_settings(tmp_path: Path) -> None:
         assert read("PRAGMA synchronous").scalar_one() == 2
         assert read("PRAGMA busy_timeout").scalar_one() >= 30_000
     database.close()
+
+
+def test_what_is_in_use_when_the_database_is_closed_is_closed_when_it_is_given_back(database: Database) -> None:
+    """A thread may be in the midst of a query; nobody would close its connection afterwards."""
+    opened: list[object] = []
+    event.listen(database.engine, "close", lambda connection, _record: opened.remove(connection))
+    event.listen(database.engine, "checkout", lambda connection, _record, _proxy: opened.append(connection))
+    with database.read() as session:
+        session.connection().exec_driver_sql("SELECT 1")
+        database.close()
+        assert len(opened) == 1
+        assert session.connection().exec_driver_sql("SELECT 1").scalar_one() == 1
+    assert opened == []

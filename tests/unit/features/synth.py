@@ -83,3 +83,43 @@ def _add(mix: NDArray[np.float64], start_s: float, sound: NDArray[np.float64]) -
     start = round(start_s * RATE_HZ)
     stop = min(len(mix), start + len(sound))
     mix[start:stop] += sound[: stop - start]
+
+
+def clicks(duration_s: float, *, rate_hz: float) -> NDArray[np.float32]:
+    """Return short bursts of noise in stereo, the first at 0. Shape (n, 2)."""
+    rng = np.random.default_rng(5)
+    mix = np.zeros(round(duration_s * RATE_HZ))
+    for index in range(int(duration_s * rate_hz)):
+        _add(mix, index / rate_hz, 0.4 * rng.standard_normal(1200) * _decay(1200, 0.005))
+    return np.stack([mix, mix], axis=1).astype(np.float32)
+
+
+def band(duration_s: float, *, bpm: float, beats_per_bar: int, subdivision: int) -> NDArray[np.float32]:
+    """Return kick and a new chord on first beats, snare on the others, hi-hat on subdivisions, and a melody. Stereo."""
+    rng = np.random.default_rng(3)
+    mix = np.zeros(round(duration_s * RATE_HZ))
+    beat_s = 60 / bpm
+    roots = (48, 53, 55, 48, 45, 50, 55, 43)
+    for part in range(int(duration_s / beat_s * subdivision)):
+        start_s = part * beat_s / subdivision
+        beat, within = divmod(part, subdivision)
+        bar, place = divmod(beat, beats_per_bar)
+        _add(mix, start_s, 0.08 * rng.standard_normal(1500) * _decay(1500, 0.008))
+        if rng.random() < (0.9 if within == 0 else 0.6):
+            _add(mix, start_s, 0.08 * _note(72 + int(rng.choice([0, 2, 4, 5, 7])), beat_s / subdivision))
+        if within:
+            continue
+        if place == 0:
+            _add(mix, start_s, 0.7 * np.sin(2 * np.pi * 55 * np.arange(8000) / RATE_HZ) * _decay(8000, 0.06))
+            for step in (-12, 0, 4, 7):
+                _add(mix, start_s, 0.06 * _note(roots[bar % len(roots)] + step, beat_s * beats_per_bar))
+        else:
+            _add(mix, start_s, 0.2 * rng.standard_normal(5000) * _decay(5000, 0.03))
+    return np.stack([mix, 0.9 * mix], axis=1).astype(np.float32)
+
+
+def _note(pitch: int, duration_s: float) -> NDArray[np.float64]:
+    time_s = np.arange(round(duration_s * RATE_HZ)) / RATE_HZ
+    hz = 440 * 2 ** ((pitch - 69) / 12)
+    tone = sum(np.sin(2 * np.pi * hz * partial * time_s) / partial for partial in range(1, 5))
+    return np.asarray(tone * _decay(len(time_s), 0.6 * duration_s))

@@ -19,9 +19,9 @@ def test_a_long_recording_goes_through_a_file_that_leaves_nothing_behind(
     song = synth.song(3)
     path = tmp_path / "song.wav"
     wavfile.write(path, synth.RATE_HZ, song)
-    in_memory, _ = analysis._decode(path, max_duration_s=60)
+    in_memory, _ = analysis.decode(path, max_duration_s=60)
     monkeypatch.setattr(analysis, "MAX_WHOLE_S", 1)
-    on_disk, decode_cpu_s = analysis._decode(path, max_duration_s=60)
+    on_disk, decode_cpu_s = analysis.decode(path, max_duration_s=60)
     assert not isinstance(in_memory, np.memmap)
     assert isinstance(on_disk, np.memmap)
     np.testing.assert_array_equal(on_disk, in_memory)

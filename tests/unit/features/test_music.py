@@ -5,10 +5,12 @@ import pytest
 import synth
 from numpy.typing import NDArray
 
-from musicfp.features.inputs import AudioInputs, BeatTrack
+from musicfp.features.inputs import AudioInputs
+from musicfp.features.key_profiles import KEY_PROFILES, KEYS, PITCH_CLASSES, key_features, key_fits, key_probabilities
+from musicfp.features.novelty import novelty_of
 from musicfp.features.registry import load_builtin
-from musicfp.features.rhythm import is_credible, tempo_agreement, tempo_alternative
-from musicfp.features.tonal import PITCH_CLASSES, KeyVote, camelot, decide
+from musicfp.features.stretches import BeatTrack, has_pulse, judge_stretch, tempo_agreement, tempo_alternative
+from musicfp.features.tonal import camelot
 from musicfp.features.values import FeatureStatus, FeatureValue
 
 
@@ -79,7 +81,7 @@ def test_opposite_channels_cancel_out_and_have_no_invented_answer() -> None:
     values = run(np.stack([song[:, 0], -song[:, 0]], axis=1), "tempo", "key", "loudness")
     assert values["loudness.integrated"].value is not None
     assert values["rhythm.tempo"].reason == "silent"
-    assert values["tonal.key"].reason == "low_confidence"
+    assert values["tonal.key"].reason == "silent"
 
 
 def test_a_second_of_music_has_duration_loudness_and_silence_but_no_tempo_or_key() -> None:
@@ -123,19 +125,82 @@ def test_the_alternative_of_an_extreme_tempo_stays_within_the_range() -> None:
 
 
 @pytest.mark.parametrize(
-    ("tempo_bpm", "n_beats", "confidence"), [(738.3, 245, 4.6), (25.0, 20, 3.0), (120.0, 7, 3.0), (120.0, 60, 0.3)]
+    "odd",
+    [
+        pytest.param(BeatTrack(tempo_bpm=738.3, confidence=4.6), id="the tracker's answer to silence"),
+        pytest.param(BeatTrack(tempo_bpm=0.0, confidence=0.0), id="no beats"),
+    ],
 )
-def test_an_odd_beat_track_is_not_credible(tempo_bpm: float, n_beats: int, confidence: float) -> None:
-    track = BeatTrack(tempo_bpm=tempo_bpm, beat_times_s=np.zeros(n_beats, dtype=np.float32), confidence=confidence)
-    assert not is_credible(track)
+def test_an_odd_answer_of_both_estimators_makes_no_tempo(odd: BeatTrack) -> None:
+    clicks = novelty_of(synth.clicks(15, rate_hz=2.0)[:, 0])
+    assert judge_stretch(0.0, odd, odd.tempo_bpm, clicks) is None
+    sensible = judge_stretch(0.0, odd, 120.0, clicks)
+    assert sensible is not None
+    assert sensible.rhythm.tempo_bpm == pytest.approx(120, rel=0.01)
 
 
-def test_two_profiles_outvote_one_by_strength() -> None:
-    votes = [KeyVote("A", "minor", 0.9), KeyVote("C", "major", 0.7), KeyVote("C", "major", 0.7)]
-    key_name, mode, strength, share = decide(votes)
-    assert (key_name, mode) == ("C", "major")
-    assert strength == pytest.approx(0.7)
-    assert share == pytest.approx(1.4 / 2.3)
+@pytest.mark.parametrize(
+    ("sound", "contrast", "onsets", "harmony", "expected"),
+    [
+        ("drums", 12.0, 0.6, 0.3, True),
+        ("a plain game tune", 2.0, 0.24, 0.7, True),
+        ("strings", 0.7, 0.09, 0.2, True),
+        ("speech", 6.5, 0.11, 0.08, False),
+        ("a drone that beats", 0.6, 0.4, 0.83, False),
+        ("noise", 0.45, 0.1, 0.02, False),
+    ],
+)
+def test_what_comes_back_makes_a_pulse(
+    sound: str, contrast: float, onsets: float, harmony: float, *, expected: bool
+) -> None:
+    assert has_pulse(contrast, onsets=onsets, harmony=harmony) is expected, sound
+
+
+def test_a_drone_that_beats_has_no_tempo() -> None:
+    time_s = np.arange(30 * synth.RATE_HZ) / synth.RATE_HZ
+    tones = [
+        np.sin(2 * np.pi * hz * time_s + part) * (1 + 0.5 * np.sin(2 * np.pi * time_s * (0.07 + 0.031 * part)))
+        for part, hz in enumerate((110.0, 165.0, 220.7, 331.0))
+    ]
+    mono = (0.05 * np.sum(tones, axis=0)).astype(np.float32)
+    assert reasons(run(np.stack([mono, mono], axis=1), "tempo", "meter", "danceability")) == {"low_confidence"}
+
+
+def test_sound_that_does_not_come_back_has_no_tempo_however_sure_the_tracker_is() -> None:
+    """Clicks at random instants: they stand out, but no tempo is theirs."""
+    rng = np.random.default_rng(2)
+    mono = np.zeros(30 * synth.RATE_HZ, dtype=np.float32)
+    for instant in rng.uniform(0, 29, 70):
+        start = round(instant * synth.RATE_HZ)
+        mono[start : start + 1000] += 0.3 * rng.standard_normal(1000)
+    assert judge_stretch(0.0, BeatTrack(tempo_bpm=120.0, confidence=5.0), 120.0, novelty_of(mono)) is None
+
+
+@pytest.mark.parametrize("duration_s", [12, 20])
+@pytest.mark.parametrize("transpose", [0, 3, 8])
+def test_a_minor_song_is_not_taken_for_its_subdominant(duration_s: float, transpose: int) -> None:
+    values = run(synth.song(duration_s, transpose=transpose), "key")
+    assert values["tonal.key"].text == PITCH_CLASSES[(9 + transpose) % 12]
+    assert values["tonal.mode"].text == "minor"
+
+
+@pytest.mark.parametrize("tonic", [0, 4, 11])
+@pytest.mark.parametrize(("mode", "chords"), [("major", (0, 5, 7)), ("minor", (12, 17, 19))])
+def test_notes_and_triads_of_a_key_make_it_likeliest(tonic: int, mode: str, chords: tuple[int, ...]) -> None:
+    notes = np.roll(KEY_PROFILES["krumhansl"][mode == "minor"], tonic)
+    shares = np.zeros(24)
+    for chord, share in zip(chords, (0.5, 0.25, 0.25), strict=True):
+        shares[chord // 12 * 12 + (chord + tonic) % 12] = share
+    probabilities = key_probabilities(key_features(key_fits(notes), shares))
+    assert KEYS[int(probabilities.argmax())] == f"{PITCH_CLASSES[tonic]} {mode}"
+    assert probabilities.max() > 0.8
+    assert probabilities.sum() == pytest.approx(1.0)
+
+
+def test_where_all_notes_and_triads_sound_alike_no_tonic_is_likelier_than_others() -> None:
+    probabilities = key_probabilities(key_features(key_fits(np.ones(12)), np.full(24, 1 / 24)))
+    assert probabilities[:12] == pytest.approx(probabilities[0])
+    assert probabilities[12:] == pytest.approx(probabilities[12])
 
 
 def test_camelot_neighbours_are_a_fifth_apart_and_all_24_names_are_used() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from musicfp.fingerprint.calibration import min_correlation
 from musicfp.fingerprint.correlation import correlate_pairs
-from musicfp.fingerprint.segments import DRIFTING_SELECTION_NATS, align_drifting, align_piecewise
+from musicfp.fingerprint.segments import DRIFTING_SELECTION_NATS, align_drifting, align_piecewise, align_single
 
 
 def cut_every(items: np.ndarray, kept: int, dropped: int, n_items: int) -> np.ndarray:
@@ -58,8 +58,7 @@ def test_silence_on_silence_is_no_common_music(random_items) -> None:
     silence = np.full(480, 627964279, dtype=np.uint32)
     query, track = (np.concatenate([random_items(seed, 120), silence]) for seed in (1, 2))
     assert correlate_pairs(query, track)[0] > 0.4
-    single = align_piecewise(query, track, np.array([0])).single
-    assert single is not None
+    single = align_single(query, track, 0)
     assert single.correlation < 0.1
     assert single.overlap_items == 120
     assert single.bit_error_rate > 0.4
@@ -70,8 +69,7 @@ def test_silence_on_music_counts(random_items) -> None:
     track = random_items(3, 400)
     query = track.copy()
     query[100:200] = 627964279
-    single = align_piecewise(query, track, np.array([0])).single
-    assert single is not None
+    single = align_single(query, track, 0)
     assert single.overlap_items == 400
     assert single.correlation < 0.9
 

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from musicfp.catalog import migrate
 from musicfp.catalog.engine import Database
 from musicfp.cli.doctor import doctor
+from musicfp.features.models.shelf import ModelShelf
 from musicfp.settings import Settings
 from musicfp.store.buckets import prepare_buckets
 from musicfp.store.objects import open_store
@@ -105,6 +106,19 @@ def test_an_ffmpeg_without_an_encoder_is_broken_and_names_it(tmp_path: Path, mon
 
 def test_installed_programs_are_ok(tmp_path: Path) -> None:
     assert {check(settings_of(tmp_path)).state for check in dependency_checks.ALL} == {"ok"}
+
+
+def test_a_damaged_model_is_broken_and_one_that_is_not_installed_is_not(tmp_path: Path) -> None:
+    settings = settings_of(tmp_path)
+    shelf = ModelShelf(settings.models_path)
+    intact = dependency_checks.check_models(settings)
+    assert (intact.state, "not installed: discogs-effnet" in intact.found) == ("ok", True)
+    path = shelf.path_of(shelf.models["discogs-effnet"])
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half a downloa")
+    damaged = dependency_checks.check_models(settings)
+    assert damaged.state == "broken"
+    assert str(path) in damaged.found
 
 
 @pytest.mark.parametrize(
