@@ -6,7 +6,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test check fmt bench eval eval-full lock
+.PHONY: help run test check fmt bench eval eval-full eval-features lock
 
 help: ## show this list
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST)
@@ -18,7 +18,7 @@ run: ## start everything; on an empty catalogue ingest the demo songs
 test: ## make check, then the whole test suite
 	@scripts/bootstrap.sh test
 	@$(MAKE) --no-print-directory check
-	pytest $(ARGS)
+	pytest --numprocesses=3 --dist=loadfile --no-loadscope-reorder $(ARGS)
 
 check: ## format, lint, types, and files that must match the code they are made from
 	@scripts/bootstrap.sh check
@@ -49,6 +49,10 @@ eval-full: ## with other recognisers beside on six hours of music; strangers and
 	python -m eval --set full --strangers-only --sources 300 --conditions clean mp3_32k pink_5 phone reverb_0.8 \
 	  --json build/eval/strangers.json
 	python -m eval.dedupe
+
+eval-features: ## how right tempo, meter, key and loudness are, on music rendered for it; ARGS="--peers --mistakes"
+	@scripts/bootstrap.sh check
+	python -m eval.features $(ARGS)
 
 lock: ## make requirements*.txt anew from requirements*.in; ARGS=--upgrade takes newer versions
 	@scripts/bootstrap.sh check

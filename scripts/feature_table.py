@@ -30,7 +30,7 @@ def tables() -> str:
     ours = [each for each in load_builtin(()).all() if each.function.__module__ in BUILTIN_MODULES]
     extractors = sorted(ours, key=lambda each: BUILTIN_MODULES.index(each.function.__module__))
     of_extractors = _table(
-        ("asset", "version", "shortest audio", "silence", "what it measures"),
+        ("asset", "version", "shortest audio", "silence", "reads", "CPU s/min", "models", "what it measures"),
         [_extractor_row(one) for one in extractors],
     )
     of_values = _table(
@@ -42,12 +42,25 @@ def tables() -> str:
 
 def _extractor_row(one: Extractor) -> tuple[str, ...]:
     shortest = f"{one.min_duration_s:g} s" if one.min_duration_s else "any"
-    return f"`feature_{one.name}`", one.version, shortest, "`silent`" if one.audible else "measured", one.description
+    return (
+        f"`feature_{one.name}`",
+        one.version,
+        shortest,
+        "`silent`" if one.audible else "measured",
+        _names(one.inputs),
+        "" if one.cost_s_per_min is None else f"{one.cost_s_per_min:g}",
+        _names(one.models),
+        one.description,
+    )
 
 
 def _value_row(one: Extractor, spec: FeatureSpec) -> tuple[str, ...]:
     limits = f"{spec.range[0]:,.10g} to {spec.range[1]:,.10g}" if spec.range else ""
     return f"`{spec.name}`", spec.unit or "", limits, spec.description, f"`{one.name}`"
+
+
+def _names(names: Sequence[str]) -> str:
+    return ", ".join(f"`{each}`" for each in names)
 
 
 def _table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
