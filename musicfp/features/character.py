@@ -67,7 +67,7 @@ def energy(audio: AudioInputs) -> Iterable[FeatureValue]:
 
 @extractor(
     name="danceability",
-    version="3",
+    version="4",
     description="Danceability: detrended fluctuation analysis, raw, and a blend with tempo, regularity and pulse.",
     values=(
         FeatureSpec(

@@ -313,8 +313,9 @@ class AudioInputs:
     @cached_property
     def _stretches(self) -> tuple[Stretch, ...]:
         estimator = essentia_standard().PercivalBpmEstimator
+        tuning = self.pitch_classes.tuning_concentration
         return of_one_tempo(
-            judge_stretch(start_s, track, float(estimator()(window)), novelty)
+            judge_stretch(start_s, track, float(estimator()(window)), novelty, tuning=tuning)
             for (start_s, window), track, novelty in zip(self._audible_windows, self._beats, self._novelty, strict=True)
         )
 

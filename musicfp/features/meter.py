@@ -18,7 +18,7 @@ _SIGNATURES = ", ".join(bar.time_signature for bar in BARS)
 
 @extractor(
     name="meter",
-    version="3",
+    version="4",
     description=(
         "Time signature by how alike beats are that are whole bars apart: their onsets by band, pitch classes and "
         "accents; compound meters by how beats divide."

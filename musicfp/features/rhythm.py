@@ -20,7 +20,7 @@ _TEMPO_RANGE = (MIN_BPM, MAX_BPM)
 
 @extractor(
     name="tempo",
-    version="4",
+    version="5",
     description=(
         "Tempo: of a beat tracker's and a second estimator's answers and their simple multiples, the one whose beats, "
         "parts and bars come back most clearly."
@@ -78,7 +78,7 @@ def tempo(audio: AudioInputs) -> Iterable[FeatureValue]:
 
 @extractor(
     name="beats",
-    version="3",
+    version="4",
     description="Beats at the tempo of `rhythm.tempo`, placed on onsets by dynamic programming.",
     values=(
         FeatureSpec("rhythm.beats", unit="s", description="Instants from the start of the track.", range=(0.0, 1e6)),

@@ -2,6 +2,7 @@
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import signal
 
 RATE_HZ = 44_100
 _SEMITONES = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
@@ -27,6 +28,23 @@ def noise(duration_s: float, *, colour: float = 0.0, seed: int = 1) -> NDArray[n
     spectrum *= np.maximum(1, np.arange(len(spectrum)))[:, None] ** (-colour / 2)
     shaped = np.fft.irfft(spectrum, n=n_samples, axis=0)
     return np.asarray(0.1 * shaped / shaped.std(), dtype=np.float32)
+
+
+def applause(duration_s: float, *, seed: int, n_people: int = 60) -> NDArray[np.float32]:
+    """Return the sound of people who clap three to five times a second, each in a pitch of his own. Shape (n, 2)."""
+    rng = np.random.default_rng(seed)
+    mono = rng.normal(0, 0.005, round(duration_s * RATE_HZ))
+    decay = _decay(1500, 0.007)
+    for _ in range(n_people):
+        between_s, instant_s = rng.uniform(0.2, 0.34), rng.uniform(0, 0.3)
+        centre_hz = rng.uniform(800, 2500)
+        band = signal.butter(2, [centre_hz * 0.7, centre_hz * 1.4], btype="band", fs=RATE_HZ, output="sos")
+        clap = rng.uniform(0.1, 1) * signal.sosfilt(band, rng.standard_normal(1500)) * decay
+        while instant_s < duration_s:
+            _add(mono, instant_s, clap * rng.uniform(0.7, 1.3))
+            instant_s += between_s * (1 + rng.normal(0, 0.06))
+    mono *= 0.5 / np.abs(mono).max()
+    return np.stack([mono, mono], axis=1).astype(np.float32)
 
 
 def drums(duration_s: float, *, bpm: float) -> NDArray[np.float64]:

@@ -133,27 +133,32 @@ def test_the_alternative_of_an_extreme_tempo_stays_within_the_range() -> None:
 )
 def test_an_odd_answer_of_both_estimators_makes_no_tempo(odd: BeatTrack) -> None:
     clicks = novelty_of(synth.clicks(15, rate_hz=2.0)[:, 0])
-    assert judge_stretch(0.0, odd, odd.tempo_bpm, clicks) is None
-    sensible = judge_stretch(0.0, odd, 120.0, clicks)
+    assert judge_stretch(0.0, odd, odd.tempo_bpm, clicks, tuning=0.0) is None
+    sensible = judge_stretch(0.0, odd, 120.0, clicks, tuning=0.0)
     assert sensible is not None
     assert sensible.rhythm.tempo_bpm == pytest.approx(120, rel=0.01)
 
 
 @pytest.mark.parametrize(
-    ("sound", "contrast", "onsets", "harmony", "expected"),
+    ("sound", "contrast", "tuning", "onsets", "harmony", "expected"),
     [
-        ("drums", 12.0, 0.6, 0.3, True),
-        ("a plain game tune", 2.0, 0.24, 0.7, True),
-        ("strings", 0.7, 0.09, 0.2, True),
-        ("speech", 6.5, 0.11, 0.08, False),
-        ("a drone that beats", 0.6, 0.4, 0.83, False),
-        ("noise", 0.45, 0.1, 0.02, False),
+        ("drums", 12.0, 0.05, 0.6, 0.3, True),
+        ("metal", 1.5, 0.05, 0.2, 0.2, True),
+        ("a plain game tune", 2.0, 0.3, 0.24, 0.7, True),
+        ("strings", 0.7, 0.6, 0.09, 0.2, True),
+        ("a choir", 3.5, 0.89, 0.046, 0.15, True),
+        ("notes at random instants over others", 3.5, 0.89, 0.02, 0.4, False),
+        ("chimes in the wind", 48.0, 0.98, 0.08, 0.45, False),
+        ("speech", 6.5, 0.02, 0.11, 0.08, False),
+        ("applause", 0.8, 0.0, 0.072, 0.17, False),
+        ("a drone that beats", 0.6, 0.9, 0.4, 0.83, False),
+        ("noise", 0.45, 0.0, 0.1, 0.02, False),
     ],
 )
 def test_what_comes_back_makes_a_pulse(
-    sound: str, contrast: float, onsets: float, harmony: float, *, expected: bool
+    sound: str, contrast: float, tuning: float, onsets: float, harmony: float, *, expected: bool
 ) -> None:
-    assert has_pulse(contrast, onsets=onsets, harmony=harmony) is expected, sound
+    assert has_pulse(contrast, tuning, onsets=onsets, harmony=harmony) is expected, sound
 
 
 def test_a_drone_that_beats_has_no_tempo() -> None:
@@ -173,7 +178,14 @@ def test_sound_that_does_not_come_back_has_no_tempo_however_sure_the_tracker_is(
     for instant in rng.uniform(0, 29, 70):
         start = round(instant * synth.RATE_HZ)
         mono[start : start + 1000] += 0.3 * rng.standard_normal(1000)
-    assert judge_stretch(0.0, BeatTrack(tempo_bpm=120.0, confidence=5.0), 120.0, novelty_of(mono)) is None
+    assert judge_stretch(0.0, BeatTrack(tempo_bpm=120.0, confidence=5.0), 120.0, novelty_of(mono), tuning=0.0) is None
+
+
+@pytest.mark.parametrize("seed", [0, 2, 3])
+def test_applause_has_no_tempo(seed: int) -> None:
+    """Sixty people clap, each at a pace of his own: two of these three had a tempo before tuning was asked."""
+    values = run(synth.applause(30, seed=seed), "tempo", "beats", "meter", "danceability")
+    assert reasons(values) == {"low_confidence"}
 
 
 @pytest.mark.parametrize("duration_s", [12, 20])
