@@ -56,6 +56,10 @@ def product(files: list[Path], directory: Path, *, floor_every: int) -> None:
         wall_s, total_cpu_s = time.monotonic() - began, watch.total_cpu_s
         n_tracks, minutes = tracks_and_minutes(stack.settings)
         durations_s, verdicts = what_became_of(stack.settings)
+    if not n_tracks:
+        raise SystemExit(
+            f"None of the {len(files)} files became a track: {dict(verdicts)}. They need title and artist."
+        )
     print(f"files {len(files)}, tracks {n_tracks}, {minutes:.1f} minutes of music; verdicts {dict(verdicts)}")
     print("after   " + ", ".join(f"{name} {at_s:.0f} s" for name, at_s in reached.items()))
     print(f"product {total_cpu_s:8.1f} CPU s  {total_cpu_s / minutes:6.2f} per track-minute")
