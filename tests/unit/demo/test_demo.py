@@ -36,6 +36,7 @@ from musicfp.pipeline.inspection import InspectionPool, InspectionRules, inspect
 from tests.support.fake_service import FakeService, Stored, match
 
 RULES = InspectionRules(required_tags=("title", "artist"), max_duration_s=600.0)
+RULES_OF_CLIPS = replace(RULES, required_tags=())
 ALL_SONGS = (*CATALOGUE_SONGS, SUNDAY_VERANDA)
 VERDICTS = (
     ("paper-lanterns.flac", "ACCEPTED"),
@@ -57,9 +58,13 @@ VERDICTS = (
 
 
 class Recogniser:
-    """Judges uploads as the ingest does: real inspection, real search, real policy."""
+    """Judges uploads as the ingest does: real inspection, real search, real policy.
 
-    def __init__(self) -> None:
+    Inspection is in processes of its own, as always: in a thread of the service tags cannot be read within limits.
+    """
+
+    def __init__(self, uploads: InspectionPool, clips: InspectionPool) -> None:
+        self.uploads, self.clips = uploads, clips
         self.corpus = FingerprintCorpus()
         self.tracks: dict[str, dict[str, str]] = {}
         self.hashes: dict[str, str] = {}
@@ -68,7 +73,7 @@ class Recogniser:
         """Return the fields of the submission that a verdict sets."""
         extension = submission["filename"].rpartition(".")[2]
         try:
-            found = self._inspect(stored.data, extension)
+            found = _inspected(self.uploads, stored.data, extension)
         except SubmissionRejected as rejection:
             problems = [
                 {"code": each.code, "message": each.message, "field": each.field} for each in rejection.problems
@@ -91,19 +96,18 @@ class Recogniser:
 
     def identify(self, data: bytes) -> list[dict[str, Any]]:
         """Return the matches of a clip."""
-        found = self._inspect(data, "wav", rules=replace(RULES, required_tags=()))
+        found = _inspected(self.clips, data, "wav")
         return [
             match("EXCERPT", track=self.tracks[each.track_id], score=each.score, offsetSeconds=each.offset_s)
             for each in search(found.fingerprint, self.corpus).matches
         ]
 
-    def _inspect(self, data: bytes, extension: str, rules: InspectionRules = RULES) -> Any:
-        with tempfile.NamedTemporaryFile(suffix=f".{extension}") as file:
-            file.write(data)
-            file.flush()
-            # In a process of its own, as always: in a thread of the service tags cannot be read within limits.
-            with InspectionPool(rules, workers=1) as pool:
-                return pool.inspect(Path(file.name), extension)
+
+def _inspected(pool: InspectionPool, data: bytes, extension: str) -> Any:
+    with tempfile.NamedTemporaryFile(suffix=f".{extension}") as file:
+        file.write(data)
+        file.flush()
+        return pool.inspect(Path(file.name), extension)
 
 
 @pytest.fixture(scope="module")
@@ -111,11 +115,23 @@ def demo_set(tmp_path_factory: pytest.TempPathFactory) -> DemoSet:
     return make_demo_set(tmp_path_factory.mktemp("demo"))
 
 
+@pytest.fixture(scope="module")
+def inspecting() -> Iterator[tuple[InspectionPool, InspectionPool]]:
+    """Processes that inspect uploads, and others that inspect clips, which need no tags."""
+    with InspectionPool(RULES, workers=1) as uploads, InspectionPool(RULES_OF_CLIPS, workers=1) as clips:
+        yield uploads, clips
+
+
 @pytest.fixture
-def judging(service: FakeService, demo_set: DemoSet, monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeService]:
+def judging(
+    service: FakeService,
+    demo_set: DemoSet,
+    inspecting: tuple[InspectionPool, InspectionPool],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[FakeService]:
     """Put a real recogniser behind the fake service; the files are made once for all tests."""
     monkeypatch.setattr("musicfp.demo.run.make_demo_set", lambda _folder: demo_set)
-    recogniser = Recogniser()
+    recogniser = Recogniser(*inspecting)
     service.keep_bytes, service.decide, service.identify = True, recogniser.decide, recogniser.identify
     return service
 
@@ -126,7 +142,7 @@ def title_of(file: DemoFile) -> str:
 
 
 def fingerprint_of(path: Path) -> Fingerprint:
-    return inspect_file(path, None, replace(RULES, required_tags=())).fingerprint
+    return inspect_file(path, None, RULES_OF_CLIPS).fingerprint
 
 
 def test_different_songs_do_not_sound_alike(demo_set: DemoSet) -> None:
