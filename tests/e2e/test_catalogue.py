@@ -1,4 +1,4 @@
-"""The whole product on real music: `musicfp up`, some songs with copies and broken files, the API, a restart.
+"""The whole product on real music: `musicfp up`, a dozen songs with copies and broken files, the API, a restart.
 
 Everything goes through the doors that people use: the command line, signed uploads, GraphQL, the Dagster UI's API.
 """
@@ -22,9 +22,9 @@ from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
-N_SONGS = int(os.environ.get("MUSICFP_E2E_SONGS", "8"))
+N_SONGS = int(os.environ.get("MUSICFP_E2E_SONGS", "12"))
 SONG_LENGTH_S = 36.0
-N_COPIES = 4
+N_COPIES = 5
 TRIMMED_HEAD_S = 6.0
 # Each stage takes what has gathered while it worked; a run per song would be far more than this.
 MAX_RUNS = 24
