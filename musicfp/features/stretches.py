@@ -23,8 +23,8 @@ _SOFT_CONTRAST, _MAX_STANDING = 1.0, 0.65
 # How much of the onsets has to come back. Rain, applause, wind, talk and random clicks, none of which has notes, reach
 # 0.07, and music without notes, drums or distorted guitars, at least 0.16.
 _MIN_RECURRENCE = 0.13
-# Where there are notes, spectral peaks agree on a tuning by 0.14 and more; of rain, talk and clicks by at most 0.04. Notes
-# are music, however little comes back of a soft choir, unless they stand out of silence as chimes in the wind do.
+# Where there are notes, spectral peaks agree on a tuning by 0.14 and more; of rain, talk and clicks by at most 0.04.
+# Notes are music, however little comes back of a soft choir, unless they stand out of silence as wind chimes do.
 _MIN_TUNING, _BARE_CONTRAST = 0.12, 10.0
 _MIN_RECURRENCE_OF_NOTES = 0.03
 AGREEMENT_TOLERANCE = 0.04  # as tempo estimation is scored (MIREX, Acc1)
