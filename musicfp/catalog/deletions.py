@@ -7,7 +7,7 @@ A reader sees a track whole or not at all, since one transaction takes everythin
 tracks that are being deleted.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -82,13 +82,18 @@ def unfinished(session: Session, *, limit: int) -> list[DeletionRow]:
     return list(session.exec(oldest_first.limit(limit)))
 
 
-def track_remains(session: Session, track_id: str) -> bool:
-    """Whether a track is there, and will be until this transaction ends.
+def remaining(session: Session, track_ids: Collection[str]) -> set[str]:
+    """Return those of the tracks that are there, and will be until this transaction ends.
 
-    Asked by whoever stores something of a track, or a verdict that names it, after working on it for a while.
+    Asked by whoever stores something of tracks, or a verdict that names one, after working on it for a while.
     """
-    held = select(TrackRow.id).where(col(TrackRow.id) == track_id).with_for_update(read=True, key_share=True)
-    return session.exec(held).first() is not None
+    wanted = select(TrackRow.id).where(col(TrackRow.id).in_(track_ids)).order_by(TrackRow.id)
+    return set(session.exec(wanted.with_for_update(read=True, key_share=True)))
+
+
+def track_remains(session: Session, track_id: str) -> bool:
+    """Whether a track is among `remaining`."""
+    return bool(remaining(session, [track_id]))
 
 
 def newest_revision(session: Session) -> int:

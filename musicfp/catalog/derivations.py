@@ -15,6 +15,7 @@ from sqlmodel import Session, col, select
 
 from musicfp.catalog.column_types import UtcDateTime
 from musicfp.catalog.engine import utc_now
+from musicfp.catalog.rows import insert_or_replace
 from musicfp.catalog.tables import DerivationRow, DerivedAssetRow, FeatureRow, TrackRow
 
 NOT_MADE = ("PENDING", "FAILED")
@@ -40,7 +41,11 @@ class Failure:
 
 def bring_up_to_date(session: Session, versions: Mapping[str, str]) -> list[str]:
     """Queue every asset whose version is new for all tracks, drop assets that are no more; return the changed ones."""
-    known = {row.asset: row for row in session.exec(select(DerivedAssetRow)).all()}
+    # Held first, and in the same order as by whoever notes that something is made: neither misses the other.
+    known = {
+        row.asset: row
+        for row in session.exec(select(DerivedAssetRow).order_by(DerivedAssetRow.asset).with_for_update())
+    }
     changed = [asset for asset, version in versions.items() if asset not in known or known[asset].version != version]
     for asset in changed:
         _queue_for_all_tracks(session, asset, versions[asset])
@@ -55,7 +60,6 @@ def bring_up_to_date(session: Session, versions: Mapping[str, str]) -> list[str]
 
 def queued_versions(session: Session) -> dict[str, str]:
     """Return the version up to which each asset has been queued."""
-    # As columns: it is asked for each track that something is made of, and objects cost several times as much.
     return dict(session.exec(select(DerivedAssetRow.asset, DerivedAssetRow.version)).all())
 
 
@@ -87,25 +91,28 @@ def states(session: Session, track_ids: Sequence[str], assets: Sequence[str]) ->
     return {(row.track_id, row.asset): row for row in rows}
 
 
-def mark_done(session: Session, track_id: str, versions: Mapping[str, str]) -> None:
-    """Note that these assets (name to version) of a track are made.
+def mark_done(session: Session, made: Mapping[str, Mapping[str, str]]) -> None:
+    """Note that these assets (name to version, by track id) are made.
 
     What was queued for another version meanwhile stays queued: a run of older code may end after an update.
     """
-    queued, rows = queued_versions(session), states(session, [track_id], list(versions))
-    for asset, version in versions.items():
-        row = rows.get((track_id, asset)) or _new_row(track_id, asset, version)
-        row.made_version = version
-        row.updated_at = utc_now()
-        if not _waits_for_another(row, version, queued):
-            row.version, row.status, row.attempts = version, "DONE", 0
-            row.error_code = row.error_message = row.next_attempt_at = None
-        session.add(row)
+    assets = sorted({asset for versions in made.values() for asset in versions})
+    queued, rows = _held_versions(session, assets), states(session, list(made), assets)
+    now = utc_now()
+    for track_id, versions in made.items():
+        for asset, version in versions.items():
+            row = rows.get((track_id, asset)) or _new_row(track_id, asset, version)
+            row.made_version = version
+            row.updated_at = now
+            if not _waits_for_another(row, version, queued):
+                row.version, row.status, row.attempts = version, "DONE", 0
+                row.error_code = row.error_message = row.next_attempt_at = None
+            session.add(row)
 
 
 def mark_failed(session: Session, track_id: str, versions: Mapping[str, str], failure: Failure) -> None:
     """Note that these assets of a track could not be made, why, and when to try again; see `mark_done`."""
-    queued, rows = queued_versions(session), states(session, [track_id], list(versions))
+    queued, rows = _held_versions(session, list(versions)), states(session, [track_id], list(versions))
     for asset, version in versions.items():
         row = rows.get((track_id, asset)) or _new_row(track_id, asset, version)
         if _waits_for_another(row, version, queued):
@@ -120,17 +127,20 @@ def mark_failed(session: Session, track_id: str, versions: Mapping[str, str], fa
         session.add(row)
 
 
-def store_features(session: Session, track_id: str, extractor: str, rows: Sequence[FeatureRow]) -> None:
-    """Store all values that an extractor gives of a track, in place of those that an earlier version of it gave."""
-    session.exec(
-        delete(FeatureRow).where(
-            col(FeatureRow.track_id) == track_id,
-            col(FeatureRow.extractor) == extractor,
-            col(FeatureRow.name).not_in([row.name for row in rows]),
-        )
-    )
+def store_features(session: Session, rows: Sequence[FeatureRow]) -> None:
+    """Store all values that extractors give of tracks, in place of those that earlier versions of them gave."""
+    extractors: dict[str, set[str]] = defaultdict(set)
     for row in rows:
-        session.merge(row)
+        extractors[row.track_id].add(row.extractor)
+    alike: dict[frozenset[str], list[str]] = defaultdict(list)
+    for track_id, names in extractors.items():
+        alike[frozenset(names)].append(track_id)
+    for made, track_ids in alike.items():
+        session.exec(
+            delete(FeatureRow).where(col(FeatureRow.track_id).in_(track_ids), col(FeatureRow.extractor).in_(made))
+        )
+    # In place of: a value may have belonged to another extractor before.
+    insert_or_replace(session, FeatureRow, [dict(row) for row in rows])
 
 
 def requeue_due_failures(session: Session) -> int:
@@ -194,6 +204,12 @@ def failure_counts(session: Session) -> dict[str, tuple[int, int]]:
         .order_by(DerivationRow.asset)
     )
     return {asset: (int(n_given_up), n - int(n_given_up)) for asset, n, n_given_up in rows}
+
+
+def _held_versions(session: Session, assets: Sequence[str]) -> dict[str, str]:
+    """Return `queued_versions` of these; nothing is queued for another version until this transaction ends."""
+    wanted = select(DerivedAssetRow.asset, DerivedAssetRow.version).where(col(DerivedAssetRow.asset).in_(assets))
+    return dict(session.exec(wanted.order_by(DerivedAssetRow.asset).with_for_update(read=True)).all())
 
 
 def _new_row(track_id: str, asset: str, version: str) -> DerivationRow:

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sqlmodel import Session
-
 from musicfp.catalog import deletions, derivations, lineage, relations
 from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import utc_now
@@ -29,8 +27,11 @@ from musicfp.pipeline.derived_tracks import (
     longest_first,
 )
 from musicfp.pipeline.in_hand import Hand, in_hand, let_go
-from musicfp.pipeline.parallel import map_as_completed
+from musicfp.pipeline.parallel import map_in_groups
 from musicfp.pipeline.versions import FEATURE_PREFIX
+
+# A transaction costs more than a cheap feature; a track that ends alone waits no longer than this for others.
+_STORED_WITHIN_S = 1.0
 
 
 @dataclass(frozen=True)
@@ -71,12 +72,14 @@ def analyse_batch(
         in_hand(context.database, Stage.FEATURES, [each.track.id for each in pending]) as hand,
         FeaturePool(workers=min(settings.workers, len(pending)), extra_modules=settings.feature_modules) as pool,
     ):
-        outcomes = map_as_completed(
-            lambda each: _analyse_track(context, hand, pool, each, Path(scratch)),
+        groups = map_in_groups(
+            lambda each: (each, _analyse_track(context, hand, pool, each, Path(scratch))),
             longest_first(pending),
             threads=settings.workers + 1,  # one more downloads while the others are analysed
+            within_s=_STORED_WITHIN_S,
         )
-        yield from (each for each in outcomes if each is not None)
+        for group in groups:
+            yield from _store(context, group)
 
 
 def _computed_before(context: StageContext, asked: Sequence[AskedTrack]) -> Iterator[AnalysisOutcome]:
@@ -95,34 +98,57 @@ def _computed_before(context: StageContext, asked: Sequence[AskedTrack]) -> Iter
 
 def _analyse_track(
     context: StageContext, hand: Hand, pool: FeaturePool, pending: AskedTrack, scratch: Path
-) -> AnalysisOutcome | None:
-    track = pending.track
-    extractors = {asset.removeprefix(FEATURE_PREFIX): asset for asset in pending.versions}
+) -> TrackAnalysis | Failure:
+    extractors = [asset.removeprefix(FEATURE_PREFIX) for asset in pending.versions]
     with tempfile.TemporaryDirectory(dir=scratch) as directory:
         try:
-            hand.require_harmless(track.id)
-            source_path = download_source(context, track, Path(directory))
-            analysis = pool.submit(source_path, list(extractors)).result()
+            hand.require_harmless(pending.track.id)
+            source_path = download_source(context, pending.track, Path(directory))
+            return pool.submit(source_path, extractors).result()
         except Exception as error:  # what nobody foresaw in one track must not cost the batch its others
             blamed = blamed_on_the_file(error, scratch)
-            failure = failure_of(blamed, attempts=max(pending.attempts.values(), default=0))
-            with context.database.write() as session:
-                if not deletions.track_remains(session, track.id):
-                    return None
-                derivations.mark_failed(session, track.id, pending.versions, failure)
-            return AnalysisOutcome(track, pending.versions, failure=failure)
+            return failure_of(blamed, attempts=max(pending.attempts.values(), default=0))
+
+
+def _store(context: StageContext, group: Sequence[tuple[AskedTrack, TrackAnalysis | Failure]]) -> list[AnalysisOutcome]:
+    """Store what came of some tracks, in one transaction, and return it without that of deleted tracks."""
+    rows: list[FeatureRow] = []
+    made: dict[str, Mapping[str, str]] = {}
+    outcomes = []
     with context.database.write() as session:
-        if not deletions.track_remains(session, track.id):
-            return None
-        _store(session, pending, analysis, extractors)
-        derivations.mark_done(session, track.id, pending.versions)
-        lineage.record(session, context.provenance, track.id, pending.versions.items())
+        remaining = deletions.remaining(session, [pending.track.id for pending, _ in group])
+        for pending, result in group:
+            track = pending.track
+            if track.id not in remaining:
+                continue
+            if isinstance(result, Failure):
+                derivations.mark_failed(session, track.id, pending.versions, result)
+                outcomes.append(AnalysisOutcome(track, pending.versions, failure=result))
+            else:
+                rows += _rows_of(pending, result)
+                made[track.id] = pending.versions
+                outcomes.append(_outcome_of(pending, result))
+        derivations.store_features(session, rows)
+        derivations.mark_done(session, made)
+        lineage.record(session, context.provenance, made)
+    return outcomes
+
+
+def _outcome_of(pending: AskedTrack, analysis: TrackAnalysis) -> AnalysisOutcome:
     return AnalysisOutcome(
-        track,
+        pending.track,
         pending.versions,
-        values={extractors[name]: values for name, values in analysis.values.items()},
-        cpu_s={extractors[name]: cpu_s for name, cpu_s in analysis.cpu_s.items()},
+        values={f"{FEATURE_PREFIX}{name}": values for name, values in analysis.values.items()},
+        cpu_s={f"{FEATURE_PREFIX}{name}": cpu_s for name, cpu_s in analysis.cpu_s.items()},
     )
+
+
+def _rows_of(pending: AskedTrack, analysis: TrackAnalysis) -> list[FeatureRow]:
+    return [
+        _row_of(value, pending.track.id, extractor=extractor, version=pending.versions[f"{FEATURE_PREFIX}{extractor}"])
+        for extractor, values in analysis.values.items()
+        for value in values
+    ]
 
 
 def _value_of(row: FeatureRow) -> FeatureValue:
@@ -136,13 +162,6 @@ def _value_of(row: FeatureRow) -> FeatureValue:
         status=FeatureStatus[row.status],
         reason=row.reason,
     )
-
-
-def _store(session: Session, pending: AskedTrack, analysis: TrackAnalysis, extractors: Mapping[str, str]) -> None:
-    for extractor, values in analysis.values.items():
-        version = pending.versions[extractors[extractor]]
-        rows = [_row_of(each, pending.track.id, extractor=extractor, version=version) for each in values]
-        derivations.store_features(session, pending.track.id, extractor, rows)
 
 
 def _row_of(value: FeatureValue, track_id: str, *, extractor: str, version: str) -> FeatureRow:

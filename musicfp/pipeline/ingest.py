@@ -244,7 +244,7 @@ def _write_track(
     acceptance.accept(session, submission, rows, verdict_row(submission, verdict, status="ACCEPTED"))
     if band is not None:
         fingerprints.store(session, rows.track, band, kind=FingerprintKind.BAND, version=BAND_FINGERPRINTER_VERSION)
-    lineage.record(session, context.provenance, submission.id, INGEST_ASSET_VERSIONS.items())
+    lineage.record(session, context.provenance, {submission.id: INGEST_ASSET_VERSIONS})
 
 
 def _band_of(query: Query) -> Fingerprint | None:
@@ -269,7 +269,7 @@ def _conclude(context: StageContext, examined: _Examined, verdict: DedupeVerdict
             return None
         submission.source_sha256 = examined.source_sha256
         acceptance.conclude(session, submission, status, verdict_row(submission, verdict, status=status))
-        lineage.record(session, context.provenance, submission.id, INGEST_ASSET_VERSIONS.items())
+        lineage.record(session, context.provenance, {submission.id: INGEST_ASSET_VERSIONS})
     return IngestOutcome(submission, inspection=examined.inspection, verdict=verdict)
 
 
@@ -288,8 +288,8 @@ def _decide_failed(context: StageContext, failed: _NotExamined) -> IngestOutcome
         else:
             status = "REJECTED" if isinstance(error, SubmissionRejected | InvalidRequest) else "FAILED"
             submissions.decide(session, submission, status, problems)
-            verdict_version = INGEST_ASSET_VERSIONS[DEDUPE_VERDICT]
-            lineage.record(session, context.provenance, submission.id, [(DEDUPE_VERDICT, verdict_version)])
+            made = {DEDUPE_VERDICT: INGEST_ASSET_VERSIONS[DEDUPE_VERDICT]}
+            lineage.record(session, context.provenance, {submission.id: made})
             if isinstance(error, NotFound):
                 submissions.mark_object_gone(session, submission.id)
     return IngestOutcome(submission, problems=problems)

@@ -2,7 +2,7 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -42,6 +42,28 @@ def map_as_completed(
         try:
             for future in as_completed(running):
                 yield future.result()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def map_in_groups(
+    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, within_s: float
+) -> Generator[list[Result], None, None]:
+    """Yield the results as groups: the first that is there, and what else ends within so many seconds of it.
+
+    For results that cost less to take together. An error is raised after the results beside it were yielded.
+    """
+    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="batch") as executor:
+        running = {executor.submit(function, item) for item in items}
+        try:
+            while running:
+                wait(running, return_when=FIRST_COMPLETED)
+                done, running = wait(running, timeout=within_s)
+                if results := [each.result() for each in done if each.exception() is None]:
+                    yield results
+                for each in done:
+                    each.result()
         finally:
             for future in running:
                 future.cancel()

@@ -211,8 +211,8 @@ def _store(
         if band is not None:
             version = pending.versions[BAND_FINGERPRINT]
             fingerprints.store(session, track, band, kind=FingerprintKind.BAND, version=version)
-        derivations.mark_done(session, track.id, pending.versions)
-        lineage.record(session, context.provenance, track.id, pending.versions.items())
+        derivations.mark_done(session, {track.id: pending.versions})
+        lineage.record(session, context.provenance, {track.id: pending.versions})
     return True
 
 

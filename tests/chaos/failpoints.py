@@ -80,7 +80,7 @@ FAILPOINTS = (
     Failpoint("features.analysing", "musicfp.features.worker", "analyse_file", "before"),
     Failpoint("features.analysed", f"{PIPELINE}.analysis", "_store", "before"),
     Failpoint("features.uncommitted", "musicfp.catalog.derivations", "mark_done", "after", where="feature_"),
-    Failpoint("features.done", f"{PIPELINE}.analysis", "_analyse_track", "after"),
+    Failpoint("features.done", f"{PIPELINE}.analysis", "_store", "after"),
     Failpoint("features.between-events", "musicfp_assets.assets.features", "materialized", "before", skip=1),
     Failpoint("review.uncommitted", "musicfp.catalog.submissions", "reopen", "after", role="api", needs="review"),
     Failpoint("review.decided", f"{PIPELINE}.reviews", "review_submission", "after", role="api", needs="review"),

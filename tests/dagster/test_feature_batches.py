@@ -45,7 +45,7 @@ def test_a_cheap_feature_is_made_for_more_tracks_than_a_batch(
     others = {asset: version for asset, version in feature_versions(REGISTRY).items() if asset != CHEAP}
     with orchestra.stage.database.write() as session:
         for track_id in tracks:
-            derivations.mark_done(session, track_id, others)
+            derivations.mark_done(session, {track_id: others})
     assert _asked(definitions, orchestra.instance) > 2
 
 

@@ -48,7 +48,7 @@ def _assets_of(result: dg.SensorResult) -> set[str]:
 
 def _all_done(orchestra: Orchestra, track_id: str, versions: dict[str, str]) -> None:
     with orchestra.stage.database.write() as session:
-        derivations.mark_done(session, track_id, versions)
+        derivations.mark_done(session, {track_id: versions})
 
 
 def test_uploads_become_partitions_arrivals_and_one_run(orchestra: Orchestra, songs: SongFolder) -> None:

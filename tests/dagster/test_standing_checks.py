@@ -61,10 +61,10 @@ def test_each_feature_warns_until_all_tracks_have_it(orchestra: Orchestra) -> No
     tracks = [accept_track(database, number) for number in range(4)]
     with database.write() as session:
         for track_id in tracks:
-            derivations.mark_done(session, track_id, versions | {"feature_tempo": "0"})
+            derivations.mark_done(session, {track_id: versions | {"feature_tempo": "0"}})
     with database.exclusive() as session:
         derivations.bring_up_to_date(session, versions)
-        derivations.mark_done(session, tracks[0], {"feature_tempo": versions["feature_tempo"]})
+        derivations.mark_done(session, {tracks[0]: {"feature_tempo": versions["feature_tempo"]}})
     found = _evaluation(orchestra, asset="feature_tempo", name=ALL_TRACKS_HAVE_IT)
     assert not found.passed
     assert found.severity is dg.AssetCheckSeverity.WARN
@@ -77,5 +77,5 @@ def test_each_feature_warns_until_all_tracks_have_it(orchestra: Orchestra) -> No
     assert _evaluation(orchestra, asset="feature_key", name=ALL_TRACKS_HAVE_IT).passed
     with database.write() as session:
         for track_id in tracks:
-            derivations.mark_done(session, track_id, {"feature_tempo": versions["feature_tempo"]})
+            derivations.mark_done(session, {track_id: {"feature_tempo": versions["feature_tempo"]}})
     assert _evaluation(orchestra, asset="feature_tempo", name=ALL_TRACKS_HAVE_IT).passed

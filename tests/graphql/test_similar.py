@@ -124,10 +124,10 @@ def test_coverage_counts_what_is_done_waits_and_is_older(api: Api, database: Dat
         derivations.bring_up_to_date(session, {})
         derivations.bring_up_to_date(session, older)
         for number in range(3):
-            derivations.mark_done(session, seed_id(number), {"feature_timbre": "0"})
+            derivations.mark_done(session, {seed_id(number): {"feature_timbre": "0"}})
     with database.exclusive() as session:
         derivations.bring_up_to_date(session, versions)
-        derivations.mark_done(session, seed_id(0), {"feature_timbre": versions["feature_timbre"]})
+        derivations.mark_done(session, {seed_id(0): {"feature_timbre": versions["feature_timbre"]}})
         gone = derivations.Failure("gone", "It is gone.", None)
         derivations.mark_failed(session, seed_id(1), {"feature_timbre": versions["feature_timbre"]}, gone)
     query = """{ featureCoverage { extractor version trackCount doneCount pendingCount failedCount outdatedCount share

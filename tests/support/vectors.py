@@ -38,6 +38,6 @@ def store_vectors(
     ]
     asset = f"feature_{extractor}"
     with database.write() as session:
-        derivations.store_features(session, track_id, extractor, rows)
-        derivations.mark_done(session, track_id, {asset: version})
-        lineage.record(session, Provenance(new_id()), track_id, [(asset, version)])
+        derivations.store_features(session, rows)
+        derivations.mark_done(session, {track_id: {asset: version}})
+        lineage.record(session, Provenance(new_id()), {track_id: {asset: version}})

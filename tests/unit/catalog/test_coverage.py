@@ -16,7 +16,7 @@ def _bring(database: Database, versions: dict[str, str]) -> None:
 
 def _done(database: Database, track_id: str, versions: dict[str, str]) -> None:
     with database.write() as session:
-        derivations.mark_done(session, track_id, versions)
+        derivations.mark_done(session, {track_id: versions})
 
 
 def _coverage(database: Database, versions: dict[str, str]) -> list[Coverage]:

@@ -45,7 +45,7 @@ def full_track(database: Database, number: int) -> str:
     with database.exclusive() as session:
         track = relations.tracks(session, [track_id])[track_id]
         fingerprints.store(session, track, music(100 + number), kind=FingerprintKind.BAND, version="1")
-        derivations.mark_done(session, track_id, {"source_audio": "1"})
+        derivations.mark_done(session, {track_id: {"source_audio": "1"}})
     return track_id
 
 

@@ -32,7 +32,7 @@ def _pending(database: Database, assets: list[str], *, limit: int = 10) -> list[
 
 def _done(database: Database, track_id: str, versions: dict[str, str]) -> None:
     with database.write() as session:
-        derivations.mark_done(session, track_id, versions)
+        derivations.mark_done(session, {track_id: versions})
 
 
 def _fail(database: Database, track_id: str, versions: dict[str, str], *, in_s: float | None) -> None:
