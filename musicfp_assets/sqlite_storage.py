@@ -7,13 +7,16 @@ storage asks for it. Tables, statements and files are the original's; only how t
 """
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
+from dagster._core.events import DagsterEventType
+from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.base import EventLogStorage
+from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite import SqliteScheduleStorage
@@ -90,6 +93,28 @@ class _EventLogStorage(SqliteEventLogStorage):
     def wipe(self) -> None:
         super().wipe()
         _open_file.cache_clear()  # the original deletes the files
+
+    def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
+        """Store what a run intends to make with one statement for the run's file and one for the index.
+
+        The original makes two transactions for each event. Such a batch is of one run.
+        """
+        if any(each.dagster_event_type is not DagsterEventType.ASSET_MATERIALIZATION_PLANNED for each in events):
+            super().store_event_batch(events)
+            return
+        rows = [self._event_to_row(each) for each in events]
+        with self.run_connection(events[0].run_id) as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+        with self.index_connection() as connection:
+            connection.execute(SqlEventLogStorageTable.insert(), rows)
+            for newest in {each.get_dagster_event().asset_key: each for each in events}.values():
+                self._store_asset_event(connection, newest, event_id=0)  # only materializations are kept by their id
+
+    def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:
+        ask = super()._has_asset_key_col_on_connection
+        return _open_file(self.conn_string_for_shard(INDEX_SHARD_NAME)).knows(
+            f"column {column_name}", lambda: ask(conn, column_name)
+        )
 
     def has_table(self, table_name: str) -> bool:
         ask = super().has_table

@@ -43,8 +43,10 @@ BUILTIN_MODULES = (
     "musicfp.features.speech",
     "musicfp.features.zoo",
 )
-_EXTRACTOR_NAME = re.compile(r"[a-z][a-z0-9_]*")
-_VALUE_NAME = re.compile(r"[a-z0-9_]+(\.[a-z0-9_]+)+")
+# What the catalogue's columns take; a name that is longer would stop the stage for all tracks when it is stored.
+_MAX_UNIT_CHARACTERS = 32
+_EXTRACTOR_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_VALUE_NAME = re.compile(r"(?=.{3,64}$)[a-z0-9_]+(\.[a-z0-9_]+)+")
 
 ExtractorFunction = Callable[[AudioInputs], Iterable[FeatureValue]]
 
@@ -168,7 +170,12 @@ class Registry:
         taken = {spec.name: owner.name for owner in self.all() for spec in owner.values}
         for spec in new.values:
             if _VALUE_NAME.fullmatch(spec.name) is None:
-                raise ValueError(f"Value name {spec.name!r} of extractor {new.name} must be dotted, like rhythm.tempo.")
+                raise ValueError(
+                    f"Value name {spec.name!r} of extractor {new.name} must be dotted, like rhythm.tempo, and have no "
+                    "more than 64 characters."
+                )
+            if len(spec.unit or "") > _MAX_UNIT_CHARACTERS:
+                raise ValueError(f"The unit of {spec.name} has more than {_MAX_UNIT_CHARACTERS} characters.")
             if spec.name in taken:
                 raise ValueError(f"Value {spec.name} of extractor {new.name} is already given by {taken[spec.name]}.")
             taken[spec.name] = new.name

@@ -5,12 +5,16 @@ are kept (the catalogue).
 """
 
 import math
+import re
 from dataclasses import dataclass, replace
 from enum import StrEnum
+
+from musicfp.text import clean_line
 
 # A reason that may stand beside a value: only these parts of a long recording were analysed.
 WINDOWS_NOTE_PREFIX = "windows:"
 _MAX_REASON_CHARACTERS = 200
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 class FeatureStatus(StrEnum):
@@ -43,7 +47,7 @@ class Reason:
     @staticmethod
     def error(what: str) -> str:
         """Return the reason for a value whose extractor broke, on one line and bounded in length."""
-        return f"error:{' '.join(what.split())}"[:_MAX_REASON_CHARACTERS]
+        return f"error:{clean_line(what, max_characters=_MAX_REASON_CHARACTERS)}"[:_MAX_REASON_CHARACTERS]
 
 
 class NotMeasurable(Exception):
@@ -85,7 +89,8 @@ class FeatureValue:
     Raises
     ------
     ValueError
-        For a number that is not finite, a confidence outside 0..1, or a value that does not fit `status`.
+        For a number that is not finite, a confidence outside 0..1, text that no database takes, or a value that does
+        not fit `status`.
 
     """
 
@@ -111,6 +116,8 @@ class FeatureValue:
             raise ValueError(f"{self.name}: status {self.status} needs a reason and no value.")
 
     def _check_ok(self, answers: int) -> None:
+        if self.text is not None and _UNSTORABLE.search(self.text):
+            raise ValueError(f"{self.name}: text with a NUL or half a character in it cannot be stored.")
         if answers != 1 or self.text == "" or self.vector == ():
             raise ValueError(f"{self.name}: status ok needs exactly one non-empty value, text or vector.")
         if self.reason is not None and not self.reason.startswith(WINDOWS_NOTE_PREFIX):

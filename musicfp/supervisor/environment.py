@@ -8,6 +8,8 @@ from musicfp.settings import Settings
 from musicfp.supervisor.store_keys import StoreKeys
 
 EMBEDDED_REGION = "us-east-1"
+# What a run intends to make is written at its start, an event for each asset of each track.
+_EVENTS_AT_ONCE = 1000
 # With these set, AWS libraries would not use the embedded store's key pair as it is.
 _MISLEADING_AWS_VARIABLES = (
     "AWS_PROFILE",
@@ -35,6 +37,7 @@ def child_environment(
         DAGSTER_DISABLE_TELEMETRY="1",
         DO_NOT_TRACK="1",
         PYTHONUNBUFFERED="1",
+        DAGSTER_EVENT_BATCH_SIZE=str(_EVENTS_AT_ONCE),
         # Parallelism is by process; threads inside would only fight for the same cores.
         OMP_NUM_THREADS="1",
         OPENBLAS_NUM_THREADS="1",

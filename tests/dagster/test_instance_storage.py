@@ -7,9 +7,11 @@ from pathlib import Path
 
 import dagster as dg
 import pytest
+from dagster._core.events import DagsterEventType
 from dagster._core.instance.ref import InstanceRef
 from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
-from sqlalchemy import Pool, event
+from dagster._core.storage.tags import ASSET_PARTITION_RANGE_END_TAG, ASSET_PARTITION_RANGE_START_TAG
+from sqlalchemy import Engine, Pool, event
 
 PROJECT = Path(__file__).parents[2]
 PARTITIONS = dg.DynamicPartitionsDefinition(name="keys")
@@ -43,7 +45,7 @@ def test_another_instance_opens_no_file_again(ref: InstanceRef) -> None:
     with dg.DagsterInstance.from_ref(ref) as instance:
         run_id = _make(instance, "a")
         assert _what_a_tick_reads(instance) == ([run_id], ["a"], [])
-    with _connections_opened() as opened, dg.DagsterInstance.from_ref(ref) as instance:
+    with _noted(Pool, "connect") as opened, dg.DagsterInstance.from_ref(ref) as instance:
         assert _what_a_tick_reads(instance) == ([run_id], ["a"], [])
     assert opened == []
 
@@ -64,6 +66,36 @@ def test_instances_in_several_threads_lose_nothing(ref: InstanceRef) -> None:
         assert instance.get_materialized_partitions(made.key) == set(keys)
 
 
+def test_what_a_run_intends_to_make_is_written_at_once_and_the_same(
+    ref: InstanceRef, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a few transactions instead of two for each partition; what is read of it does not differ."""
+    keys = [f"key {number}" for number in range(20)]
+    seen, n_commits = [], []
+    for batch_size in ("0", "1000"):
+        monkeypatch.setenv("DAGSTER_EVENT_BATCH_SIZE", batch_size)
+        with dg.DagsterInstance.from_ref(ref) as instance:
+            instance.add_dynamic_partitions("keys", keys)
+            _make(instance, keys[0])  # opens the files
+            with _noted(Engine, "commit") as commits:
+                run = _create_run(
+                    instance, {ASSET_PARTITION_RANGE_START_TAG: keys[0], ASSET_PARTITION_RANGE_END_TAG: keys[-1]}
+                )
+            n_commits.append(len(commits))
+            planned = instance.event_log_storage.get_event_records(
+                dg.EventRecordsFilter(DagsterEventType.ASSET_MATERIALIZATION_PLANNED, asset_key=made.key)
+            )
+            in_index = [each.partition_key for each in planned if each.run_id == run.run_id]
+            in_run = instance.all_logs(run.run_id, of_type=DagsterEventType.ASSET_MATERIALIZATION_PLANNED)
+            (record,) = instance.get_asset_records([made.key])
+            last_run_id = record.asset_entry.last_run_id
+            seen.append((in_index, [each.get_dagster_event().partition for each in in_run], last_run_id == run.run_id))
+    assert seen[0] == seen[1]
+    assert sorted(seen[1][0]) == sorted(keys)
+    assert seen[1][2]
+    assert n_commits[0] - n_commits[1] >= 2 * len(keys) - 4
+
+
 def test_after_a_wipe_everything_works_again(ref: InstanceRef) -> None:
     """A wipe deletes files that are open."""
     with dg.DagsterInstance.from_ref(ref) as instance:
@@ -77,12 +109,14 @@ def test_after_a_wipe_everything_works_again(ref: InstanceRef) -> None:
 
 def _make(instance: dg.DagsterInstance, key: str) -> str:
     instance.add_dynamic_partitions("keys", [key])
-    run = instance.create_run_for_job(
-        dg.Definitions(assets=[made], jobs=[dg.define_asset_job("made", [made])]).resolve_job_def("made"),
-        tags={"dagster/partition": key},
-    )
+    run = _create_run(instance, {"dagster/partition": key})
     instance.report_runless_asset_event(dg.AssetMaterialization(made.key, partition=key))
     return run.run_id
+
+
+def _create_run(instance: dg.DagsterInstance, tags: dict[str, str]) -> dg.DagsterRun:
+    job = dg.Definitions(assets=[made], jobs=[dg.define_asset_job("made", [made])]).resolve_job_def("made")
+    return instance.create_run_for_job(job, tags=tags)
 
 
 def _what_a_tick_reads(instance: dg.DagsterInstance) -> tuple[list[str], list[str], list[object]]:
@@ -95,14 +129,15 @@ def _what_a_tick_reads(instance: dg.DagsterInstance) -> tuple[list[str], list[st
 
 
 @contextmanager
-def _connections_opened() -> Iterator[list[object]]:
-    opened: list[object] = []
+def _noted(target: type, name: str) -> Iterator[list[object]]:
+    """Note each event of this name of SQLAlchemy's while the block lasts."""
+    seen: list[object] = []
 
-    def note(connection: object, _record: object) -> None:
-        opened.append(connection)
+    def note(*arguments: object) -> None:
+        seen.append(arguments[0])
 
-    event.listen(Pool, "connect", note)
+    event.listen(target, name, note)
     try:
-        yield opened
+        yield seen
     finally:
-        event.remove(Pool, "connect", note)
+        event.remove(target, name, note)

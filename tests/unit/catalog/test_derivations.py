@@ -10,7 +10,7 @@ from sqlmodel import select
 from musicfp.catalog import derivations
 from musicfp.catalog.derivations import Failure
 from musicfp.catalog.engine import Database, utc_now
-from musicfp.catalog.tables import DerivationRow, SubmissionRow
+from musicfp.catalog.tables import DerivationRow, FeatureRow, SubmissionRow
 from tests.support.accepted import accept_track, accept_within, received
 from tests.support.seeds import seed_id
 
@@ -39,6 +39,17 @@ def _fail(database: Database, track_id: str, versions: dict[str, str], *, in_s: 
     due_at = None if in_s is None else utc_now() + timedelta(seconds=in_s)
     with database.write() as session:
         derivations.mark_failed(session, track_id, versions, Failure("broken", "It broke.", due_at))
+
+
+def _feature(track_id: str, name: str, extractor: str) -> FeatureRow:
+    return FeatureRow(
+        track_id=track_id, name=name, value=0.5, status="OK", extractor=extractor, version="1", computed_at=utc_now()
+    )
+
+
+def _store(database: Database, *rows: FeatureRow) -> None:
+    with database.write() as session:
+        derivations.store_features(session, rows)
 
 
 def _row(database: Database, track_id: str, asset: str) -> DerivationRow:
@@ -184,6 +195,51 @@ def test_a_track_accepted_at_this_very_moment_misses_no_new_asset(database: Data
     assert _pending(database, [A, B]) == [(submission_id, frozenset({A, B}))]
     with database.read() as session:
         assert len(session.exec(select(DerivationRow)).all()) == 2
+
+
+def test_a_version_that_is_queued_while_another_is_noted_as_made_stays_queued(database: Database) -> None:
+    """Queueing waits for the note, which would otherwise overwrite what it has not seen."""
+    _bring(database, {A: "1"})
+    track_id = accept_track(database, 1)
+    thread = threading.Thread(target=_bring, args=(database, {A: "2"}))
+    with database.write() as session:
+        derivations.mark_done(session, {track_id: {A: "1"}})
+        session.flush()
+        thread.start()
+        thread.join(timeout=0.3)  # time enough to overtake, were it let
+    thread.join(WAIT_S)
+    row = _row(database, track_id, A)
+    assert (row.version, row.status, row.made_version) == ("2", "PENDING", "1")
+
+
+def test_what_is_made_while_a_version_is_queued_does_not_end_the_queue(database: Database) -> None:
+    """The other way round: noting waits until the version that is being queued can be seen."""
+    _bring(database, {A: "1"})
+    track_id = accept_track(database, 1)
+    thread = threading.Thread(target=_done, args=(database, track_id, {A: "1"}))
+    with database.exclusive() as session:
+        derivations.bring_up_to_date(session, {A: "2"})
+        session.flush()
+        thread.start()
+        thread.join(timeout=0.3)
+    thread.join(WAIT_S)
+    row = _row(database, track_id, A)
+    assert (row.version, row.status, row.made_version) == ("2", "PENDING", "1")
+
+
+def test_values_of_several_tracks_take_the_place_of_what_their_extractors_gave_before(database: Database) -> None:
+    """Each track's own: what another track or another extractor gave stays, unless the value has moved here."""
+    _bring(database, FIRST)
+    one, two = (accept_track(database, number) for number in (1, 2))
+    _store(database, _feature(one, "a.old", "a"), _feature(two, "a.old", "a"), _feature(one, "b.moved", "b"))
+    _store(database, _feature(one, "a.new", "a"), _feature(one, "b.moved", "a"), _feature(two, "c.new", "c"))
+    with database.read() as session:
+        rows = session.exec(select(FeatureRow)).all()
+    assert sorted((row.track_id, row.name, row.extractor) for row in rows) == sorted(
+        [(one, "a.new", "a"), (one, "b.moved", "a"), (two, "a.old", "a"), (two, "c.new", "c")]
+    )
+    assert {(row.value, row.text) for row in rows} == {(0.5, None)}
+    assert [row.vector for row in rows if row.name == "c.new"] == [None]
 
 
 def test_queueing_an_asset_for_all_tracks_costs_the_same_for_any_number(database: Database) -> None:

@@ -118,7 +118,9 @@ def test_gates_answer_before_the_function_is_called(
         ("Bad-Name", "1", "x.y", "must match"),
         ("good", "", "x.y", "needs a version"),
         ("taken", "1", "x.y", "registered twice"),
+        ("g" * 65, "1", "x.y", "must match"),
         ("good", "1", "undotted", "must be dotted"),
+        ("good", "1", "x." + "y" * 63, "must be dotted"),
         ("good", "1", "taken.value", "already given by taken"),
     ],
 )

@@ -34,6 +34,14 @@ def test_an_empty_answer_is_refused(answer: str | tuple[float, ...]) -> None:
         measured("a.b", answer)
 
 
+@pytest.mark.parametrize("text", ["C\x00", "\ud83d"])
+def test_text_that_no_database_takes_is_refused(text: str) -> None:
+    """It would stop the stage for all tracks when it is stored."""
+    with pytest.raises(ValueError, match="cannot be stored"):
+        measured("a.b", text)
+    assert Reason.error(f"KeyError:\n {text}!").removeprefix("error:") in {"KeyError: C!", "KeyError: !"}
+
+
 def _value(*, value: float | None, text: str | None, status: FeatureStatus, reason: str | None) -> FeatureValue:
     return FeatureValue(
         name="a.b", value=value, text=text, vector=None, unit=None, confidence=None, status=status, reason=reason

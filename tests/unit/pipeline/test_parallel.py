@@ -4,7 +4,7 @@ import threading
 
 import pytest
 
-from musicfp.pipeline.parallel import map_as_completed, map_in_order
+from musicfp.pipeline.parallel import map_as_completed, map_in_groups, map_in_order
 
 WITHIN_S = 30.0
 
@@ -56,3 +56,32 @@ def test_an_error_reaches_the_caller_and_what_was_not_begun_is_left() -> None:
     with pytest.raises(ValueError, match="the first one"):
         list(map_as_completed(work, range(200), threads=1))
     assert len(begun) < 100
+
+
+def test_a_group_is_what_ends_soon_after_its_first() -> None:
+    """And what takes longer holds nobody up."""
+    received = threading.Event()
+
+    def work(item: str) -> str:
+        if item == "slow":
+            assert received.wait(WITHIN_S)
+        return item
+
+    groups = map_in_groups(work, ["slow", "a", "b", "c"], threads=2, within_s=0.3)
+    assert sorted(next(groups)) == ["a", "b", "c"]
+    received.set()
+    assert list(groups) == [["slow"]]
+
+
+def test_what_ended_beside_an_error_is_taken_before_it_is_raised() -> None:
+    """Work that is done is not lost with that of another."""
+
+    def work(item: int) -> int:
+        if item == 1:
+            raise ValueError("the second one")
+        return item
+
+    groups = map_in_groups(work, range(3), threads=1, within_s=WITHIN_S)
+    assert sorted(next(groups)) == [0, 2]
+    with pytest.raises(ValueError, match="the second one"):
+        next(groups)
