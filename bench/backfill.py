@@ -4,8 +4,9 @@
 
 A fresh stack gets a catalogue of short tracks, whose rows and objects are written directly and whose other assets count
 as made. Then a cheap feature (`bench.cheap_feature`) becomes new to it, and the daemon makes it for all tracks by
-itself; then `musicfp backfill` makes it again. Measured is the CPU time of the whole process tree, less what it uses
-when idle, and less what decoding and the feature take when called directly on the same files. With `--large`, also what
+itself; then `musicfp backfill` makes it again. Overhead is the CPU time of the whole process tree, less what it uses
+when idle, less that of the decoders that were started, and less what reading their sound and the feature take in Python
+when called directly on the same files. With `--large`, also what
 queueing an asset and choosing the next batch take in a catalogue of that many tracks, without any stack.
 """
 
@@ -52,6 +53,7 @@ _SETTLE_S = 5.0
 _WITHIN_S = 1800.0
 _N_ASKED = 20
 _N_CALLED = 100
+_DECODING = ("ffmpeg", "unseen")  # mostly over before they are seen; counted by those that wait for them
 _TRACK_LENGTH_S = 6.0
 _SAMPLE_RATE_HZ = 22050
 
@@ -77,8 +79,8 @@ def through_the_daemon(n_tracks: int, directory: Path) -> None:
         n_accepted, minutes = tracks_and_minutes(stack.settings)
         own_ms = own_cost_s(files[:_N_CALLED], stack.settings) / min(n_tracks, _N_CALLED) * 1e3
         print(f"{n_accepted} tracks of {minutes * 60 / n_accepted:.0f} s; idle {idle:.3f} of a core")
-        print(f"decoding and the feature, called directly: {own_ms:.1f} CPU ms per track")
-        print("CPU ms per track        all  overhead   wall s", flush=True)
+        print(f"reading the sound and the feature, called directly: {own_ms:.1f} CPU ms per track")
+        print("CPU ms per track        all  decoders  overhead   wall s", flush=True)
         for name, action in (("by itself", become_new), ("musicfp backfill", backfill)):
             _measure(name, action, stack, n_tracks=n_tracks, idle=idle, own_ms=own_ms)
 
@@ -92,11 +94,12 @@ def _measure(
         wall_s = time.monotonic() - began
         time.sleep(_SETTLE_S)  # the last run ends after its last track is stored
     used_s = watch.total_cpu_s - idle * (wall_s + _SETTLE_S) + _cpu_of_children_s() - client_before
-    each_ms = used_s / n_tracks * 1e3
-    print(f"{name:18} {each_ms:8.1f}  {each_ms - own_ms:8.1f}   {wall_s:6.0f}")
+    each_ms, decoders_ms = used_s / n_tracks * 1e3, watch.waited_cpu_s("workers") / n_tracks * 1e3
+    print(f"{name:18} {each_ms:8.1f}  {decoders_ms:8.1f}  {each_ms - decoders_ms - own_ms:8.1f}   {wall_s:6.0f}")
     n_seen = watch.n_by_kind()
     for kind, kind_s in watch.cpu_s_by_kind().items():
-        print(f"  {kind:16} {kind_s / n_tracks * 1e3:8.1f}  {n_seen.get(kind, 0):8} processes")
+        if kind not in _DECODING:
+            print(f"  {kind:16} {kind_s / n_tracks * 1e3:8.1f}  {n_seen.get(kind, 0):8} processes")
     sys.stdout.flush()
 
 
@@ -169,12 +172,17 @@ def fill(settings: Settings, files: Sequence[Path]) -> None:
 
 
 def own_cost_s(files: Sequence[Path], settings: Settings) -> float:
-    """Return the CPU seconds that probing, decoding and the feature take in this process and its decoders."""
+    """Return the CPU seconds that probing, reading the sound and the feature take in this process."""
     registry = load_builtin((_MODULE,))
-    before = _cpu_of_this_process_s() + _cpu_of_children_s()
-    for path in files:
+
+    def analyse(path: Path) -> None:
         analyse_file(path, [EXTRACTOR], registry=registry, max_duration_s=settings.max_duration_s)
-    return _cpu_of_this_process_s() + _cpu_of_children_s() - before
+
+    analyse(files[0])  # imports what it needs
+    before = _cpu_of_this_process_s()
+    for path in files:
+        analyse(path)
+    return _cpu_of_this_process_s() - before
 
 
 def in_a_large_catalogue(n_tracks: int, directory: Path) -> None:

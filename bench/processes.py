@@ -73,6 +73,8 @@ class Watch:
         self._kinds: dict[_Key, str] = {}
         self._ticks: dict[_Key, int] = {}
         self._ticks_before: dict[_Key, int] = {}
+        self._waited: dict[_Key, int] = {}
+        self._waited_before: dict[_Key, int] = {}
         self._total_before_s = 0.0
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._repeat, daemon=True)
@@ -82,7 +84,7 @@ class Watch:
     def __enter__(self) -> "Watch":
         self._total_before_s = cpu_s(self._root_pid)
         self._sample()
-        self._ticks_before = dict(self._ticks)
+        self._ticks_before, self._waited_before = dict(self._ticks), dict(self._waited)
         self._thread.start()
         return self
 
@@ -99,6 +101,13 @@ class Watch:
             ticks[self._kinds[key]] += used - self._ticks_before.get(key, 0)
         by_kind = {kind: used / _TICKS_PER_S for kind, used in ticks.most_common() if used}
         return {**by_kind, "unseen": self.total_cpu_s - sum(by_kind.values())}
+
+    def waited_cpu_s(self, kind: str) -> float:
+        """Return the CPU seconds of the processes that those of a kind have started and waited for, however short."""
+        waited = sum(
+            used - self._waited_before.get(key, 0) for key, used in self._waited.items() if self._kinds[key] == kind
+        )
+        return waited / _TICKS_PER_S
 
     def n_by_kind(self) -> dict[str, int]:
         """Return how many processes of each kind were seen."""
@@ -118,6 +127,7 @@ class Watch:
             key = (pid, fields[19])  # with its start time: ids are used again
             kinds[pid] = self._kinds[key] = self._kind(pid, kinds.get(int(fields[1]), "supervisor"))
             self._ticks[key] = int(fields[11]) + int(fields[12])
+            self._waited[key] = int(fields[13]) + int(fields[14])
             n_pages += int(fields[21])
         self.peak_bytes = max(self.peak_bytes, n_pages * _PAGE_BYTES)
 
