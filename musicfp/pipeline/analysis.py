@@ -32,6 +32,8 @@ from musicfp.pipeline.versions import FEATURE_PREFIX
 
 # A transaction costs more than a cheap feature; a track that ends alone waits no longer than this for others.
 _STORED_WITHIN_S = 1.0
+# More than ends within that time, so that no worker waits for the others' transaction.
+_LOOK_AHEAD = 12
 
 
 @dataclass(frozen=True)
@@ -69,17 +71,21 @@ def analyse_batch(
     settings.scratch_path.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="features-") as scratch,
-        in_hand(context.database, Stage.FEATURES, [each.track.id for each in pending]) as hand,
+        in_hand(context.database, Stage.FEATURES) as hand,
         FeaturePool(workers=min(settings.workers, len(pending)), extra_modules=settings.feature_modules) as pool,
     ):
         groups = map_in_groups(
             lambda each: (each, _analyse_track(context, hand, pool, each, Path(scratch))),
-            longest_first(pending),
+            hand.taking(longest_first(pending), id_of=lambda each: each.track.id),
             threads=settings.workers + 1,  # one more downloads while the others are analysed
+            look_ahead=_LOOK_AHEAD * settings.workers,
             within_s=_STORED_WITHIN_S,
         )
         for group in groups:
-            yield from _store(context, group)
+            outcomes = _store(context, group)
+            for asked_track, _ in group:
+                hand.put_down(asked_track.track.id)
+            yield from outcomes
 
 
 def _computed_before(context: StageContext, asked: Sequence[AskedTrack]) -> Iterator[AnalysisOutcome]:

@@ -132,18 +132,23 @@ def _decide_all(context: StageContext, waiting: Sequence[SubmissionRow]) -> Iter
     rules = InspectionRules(settings.required_tags, settings.max_duration_s)
     with (
         tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="ingest-") as scratch,
-        in_hand(context.database, Stage.INGEST, [row.id for row in waiting]) as hand,
+        in_hand(context.database, Stage.INGEST) as hand,
         InspectionPool(rules, workers=min(settings.workers, len(waiting))) as pool,
     ):
         examined = map_in_order(
             lambda row: _examine(context, hand, pool, row, Path(scratch) / row.id),
-            waiting,
+            hand.taking(waiting, id_of=lambda row: row.id),
             threads=settings.workers + 1,  # one more downloads while the others are inspected
             look_ahead=2 * settings.workers,
         )
         with closing(examined):  # before the pool ends, or its threads would wait for a pool that is gone
             for each in examined:
-                yield _decide(context, judge, each) if isinstance(each, _Examined) else _decide_failed(context, each)
+                if isinstance(each, _Examined):
+                    outcome = _decide(context, judge, each)
+                else:
+                    outcome = _decide_failed(context, each)
+                hand.put_down(each.submission.id)
+                yield outcome
                 each.path.unlink(missing_ok=True)
 
 

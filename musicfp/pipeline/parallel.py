@@ -2,7 +2,8 @@
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from itertools import islice
 from typing import TypeVar
 
 Item = TypeVar("Item")
@@ -30,34 +31,22 @@ def map_in_order(
                 future.cancel()
 
 
-def map_as_completed(
-    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int
-) -> Generator[Result, None, None]:
-    """Yield `function(item)` for each item as soon as it is done. Items are begun in their order.
-
-    For results that are small and leave nothing on disk: all may be there before the first is taken.
-    """
-    with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="batch") as executor:
-        running = [executor.submit(function, item) for item in items]
-        try:
-            for future in as_completed(running):
-                yield future.result()
-        finally:
-            for future in running:
-                future.cancel()
-
-
 def map_in_groups(
-    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, within_s: float
+    function: Callable[[Item], Result], items: Iterable[Item], *, threads: int, look_ahead: int, within_s: float = 0.0
 ) -> Generator[list[Result], None, None]:
     """Yield the results as groups: the first that is there, and what else ends within so many seconds of it.
 
-    For results that cost less to take together. An error is raised after the results beside it were yielded.
+    Items are begun in their order, at most `look_ahead` beyond those that were yielded: so much may be there before
+    the first is taken. An error is raised after the results beside it were yielded.
     """
+    waiting = iter(items)
     with ThreadPoolExecutor(max_workers=threads, thread_name_prefix="batch") as executor:
-        running = {executor.submit(function, item) for item in items}
+        running: set[Future[Result]] = set()
         try:
-            while running:
+            while True:
+                running |= {executor.submit(function, item) for item in islice(waiting, look_ahead - len(running))}
+                if not running:
+                    return
                 wait(running, return_when=FIRST_COMPLETED)
                 done, running = wait(running, timeout=within_s)
                 if results := [each.result() for each in done if each.exception() is None]:

@@ -49,7 +49,7 @@ from musicfp.pipeline.derived_tracks import (
 )
 from musicfp.pipeline.in_hand import Hand, in_hand, let_go
 from musicfp.pipeline.named_objects import require_stored, until_stored
-from musicfp.pipeline.parallel import map_as_completed
+from musicfp.pipeline.parallel import map_in_groups
 from musicfp.pipeline.versions import BAND_FINGERPRINT, SOURCE_AUDIO, TRANSCODE_PREFIX, transcode_asset
 
 # The contract's 50 ms, beyond what a codec adds because it works in whole frames.
@@ -117,14 +117,18 @@ def transcode_batch(
     settings.scratch_path.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory(dir=settings.scratch_path, prefix="transcode-") as scratch,
-        in_hand(context.database, Stage.TRANSCODE, [each.track.id for each in pending]) as hand,
+        in_hand(context.database, Stage.TRANSCODE) as hand,
     ):
-        outcomes = map_as_completed(
-            lambda each: _transcode_track(context, hand, each, Path(scratch)),
-            longest_first(pending),
+        groups = map_in_groups(
+            lambda each: (each, _transcode_track(context, hand, each, Path(scratch))),
+            hand.taking(longest_first(pending), id_of=lambda each: each.track.id),
             threads=settings.workers,
+            look_ahead=2 * settings.workers,
         )
-        yield from (each for each in outcomes if each is not None)
+        for group in groups:
+            for asked_track, _ in group:
+                hand.put_down(asked_track.track.id)
+            yield from (outcome for _, outcome in group if outcome is not None)
 
 
 def _made_before(context: StageContext, asked: Sequence[AskedTrack]) -> Iterator[TranscodeOutcome]:

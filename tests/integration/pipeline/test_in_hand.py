@@ -1,20 +1,25 @@
 """Files that end the process which works on them: found out, taken alone, and given up."""
 
 from collections.abc import Sequence
+from itertools import islice
 from unittest.mock import patch
 
 import pytest
+from sqlmodel import select
 
 from musicfp.catalog import derivations, work_in_hand
+from musicfp.catalog.tables import WorkInHandRow
 from musicfp.catalog.work_in_hand import Stage
 from musicfp.features.registry import load_builtin
 from musicfp.pipeline import ingest, transcoding
 from musicfp.pipeline.analysis import analyse_batch
 from musicfp.pipeline.context import StageContext
+from musicfp.pipeline.in_hand import in_hand
 from musicfp.pipeline.ingest import ingest_batch
 from musicfp.pipeline.reviews import retry_submission
 from musicfp.pipeline.transcoding import transcode_batch
 from musicfp.pipeline.versions import SOURCE_AUDIO, SOURCE_AUDIO_VERSION, feature_versions
+from tests.support.accepted import received
 from tests.support.crashes import Killed, end_this_process, kill, killed_while_working
 from tests.support.ingesting import ingest_all, problem_codes, submission_of, upload_and_discover
 from tests.support.songs import SongFolder
@@ -37,6 +42,11 @@ def _next(stage: StageContext, of: Stage, ids: Sequence[str]) -> list[str]:
         return work_in_hand.without_suspects(session, of, ids)
 
 
+def _all_in_hand(stage: StageContext) -> list[str]:
+    with stage.database.read() as session:
+        return sorted(row.subject_id for row in session.exec(select(WorkInHandRow)))
+
+
 def _as_after_kills(stage: StageContext, of: Stage, ids: Sequence[str], *, n_kills: int) -> None:
     """Leave what killed runs leave; each process costs seconds to start, so only the last of them is a real one."""
     for _ in range(n_kills):
@@ -56,6 +66,17 @@ def test_what_was_in_hand_of_two_killed_runs_is_taken_alone(stage: StageContext,
     assert submission_of(stage, early).status == "ACCEPTED"
     list(ingest_batch(stage, [poison]))
     assert _next(stage, Stage.INGEST, [early, poison, late]) == [early, poison, late]
+
+
+def test_only_the_next_few_of_a_long_batch_are_in_hand(stage: StageContext) -> None:
+    """Each of what two kills find in hand costs a run of its own; of five hundred that would be more than an hour."""
+    ids = [received(stage.database, number) for number in range(20)]
+    with in_hand(stage.database, Stage.FEATURES) as hand:
+        assert _all_in_hand(stage) == []
+        for each in islice(hand.taking(ids, id_of=str), 9):
+            hand.put_down(each)
+        assert _all_in_hand(stage) == ids[8:16]
+    assert _all_in_hand(stage) == []
 
 
 def test_what_goes_on_killing_runs_fails_with_a_reason(stage: StageContext, songs: SongFolder) -> None:
