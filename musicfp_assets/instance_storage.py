@@ -31,11 +31,10 @@ class SettingsStorage(DagsterStorage, ConfigurableClass):
             base = settings.home / "dagster" / "storage"
             base.mkdir(parents=True, exist_ok=True)
             return KeptOpenSqliteStorage(str(base), inst_data=inst_data)
-        from dagster_postgres import DagsterPostgresStorage  # noqa: PLC0415 - a driver that SQLite users need not load
+        # A driver that SQLite users need not load.
+        from musicfp_assets.postgres_storage import KeptOpenPostgresStorage  # noqa: PLC0415
 
-        return DagsterPostgresStorage(
-            psycopg2_url(settings.dagster_database_url), should_autocreate_tables=True, inst_data=inst_data
-        )
+        return KeptOpenPostgresStorage(psycopg2_url(settings.dagster_database_url), inst_data)
 
 
 def psycopg2_url(url: str) -> str:

@@ -13,7 +13,6 @@ from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
 
-from dagster._core.events import DagsterEventType
 from dagster._core.events.log import EventLogEntry
 from dagster._core.storage.event_log.base import EventLogStorage
 from dagster._core.storage.event_log.schema import SqlEventLogStorageTable
@@ -25,6 +24,8 @@ from dagster._core.storage.sqlite_storage import DagsterSqliteStorage
 from dagster._serdes import ConfigurableClassData
 from sqlalchemy import Connection, create_engine, event
 from sqlalchemy.pool import QueuePool
+
+from musicfp_assets.planned_events import are_planned, newest_of_each_asset
 
 # Runs, schedules, the index of events, and the events of single runs: the one at work and those people look at.
 _MAX_OPEN_FILES = 12
@@ -97,9 +98,9 @@ class _EventLogStorage(SqliteEventLogStorage):
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Store what a run intends to make with one statement for the run's file and one for the index.
 
-        The original makes two transactions for each event. Such a batch is of one run.
+        The original makes two transactions for each event.
         """
-        if any(each.dagster_event_type is not DagsterEventType.ASSET_MATERIALIZATION_PLANNED for each in events):
+        if not are_planned(events):
             super().store_event_batch(events)
             return
         rows = [self._event_to_row(each) for each in events]
@@ -107,7 +108,7 @@ class _EventLogStorage(SqliteEventLogStorage):
             connection.execute(SqlEventLogStorageTable.insert(), rows)
         with self.index_connection() as connection:
             connection.execute(SqlEventLogStorageTable.insert(), rows)
-            for newest in {each.get_dagster_event().asset_key: each for each in events}.values():
+            for newest in newest_of_each_asset(events):
                 self._store_asset_event(connection, newest, event_id=0)  # only materializations are kept by their id
 
     def _has_asset_key_col_on_connection(self, conn: Connection, column_name: str) -> bool:

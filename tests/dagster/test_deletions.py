@@ -1,5 +1,6 @@
 """Deletions in Dagster: when they are carried out, what their run shows, and that nothing of a track stays."""
 
+import itertools
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -29,6 +30,7 @@ from tests.support.postgres import fresh_database
 from tests.support.seeds import seed_id, seed_track
 
 PROJECT = Path(__file__).parents[2]
+_numbers = itertools.count()
 KEYS = [seed_id(number) for number in (1, 2, 3)]
 
 
@@ -54,7 +56,8 @@ def stored_instance(
         with dg.DagsterInstance.from_ref(ref) as instance:
             yield instance
         return
-    with fresh_database(request.getfixturevalue("postgres_url_prefix"), "dagster_deletions") as url:
+    # A process makes Dagster's tables once, so no test takes the database of another.
+    with fresh_database(request.getfixturevalue("postgres_url_prefix"), f"dagster_deletions_{next(_numbers)}") as url:
         monkeypatch.setenv("MUSICFP_DAGSTER_DATABASE_URL", url)
         with dg.DagsterInstance.from_ref(ref) as instance:
             yield instance
