@@ -42,10 +42,8 @@ class Failure:
 def bring_up_to_date(session: Session, versions: Mapping[str, str]) -> list[str]:
     """Queue every asset whose version is new for all tracks, drop assets that are no more; return the changed ones."""
     # Held first, and in the same order as by whoever notes that something is made: neither misses the other.
-    known = {
-        row.asset: row
-        for row in session.exec(select(DerivedAssetRow).order_by(DerivedAssetRow.asset).with_for_update())
-    }
+    in_order = select(DerivedAssetRow).order_by(DerivedAssetRow.asset).with_for_update()
+    known = {row.asset: row for row in session.exec(in_order)}
     changed = [asset for asset, version in versions.items() if asset not in known or known[asset].version != version]
     for asset in changed:
         _queue_for_all_tracks(session, asset, versions[asset])
@@ -97,7 +95,7 @@ def mark_done(session: Session, made: Mapping[str, Mapping[str, str]]) -> None:
     What was queued for another version meanwhile stays queued: a run of older code may end after an update.
     """
     assets = sorted({asset for versions in made.values() for asset in versions})
-    queued, rows = _held_versions(session, assets), states(session, list(made), assets)
+    queued, rows = _held_versions(session), states(session, list(made), assets)
     now = utc_now()
     for track_id, versions in made.items():
         for asset, version in versions.items():
@@ -112,7 +110,7 @@ def mark_done(session: Session, made: Mapping[str, Mapping[str, str]]) -> None:
 
 def mark_failed(session: Session, track_id: str, versions: Mapping[str, str], failure: Failure) -> None:
     """Note that these assets of a track could not be made, why, and when to try again; see `mark_done`."""
-    queued, rows = _held_versions(session, list(versions)), states(session, [track_id], list(versions))
+    queued, rows = _held_versions(session), states(session, [track_id], list(versions))
     for asset, version in versions.items():
         row = rows.get((track_id, asset)) or _new_row(track_id, asset, version)
         if _waits_for_another(row, version, queued):
@@ -206,10 +204,11 @@ def failure_counts(session: Session) -> dict[str, tuple[int, int]]:
     return {asset: (int(n_given_up), n - int(n_given_up)) for asset, n, n_given_up in rows}
 
 
-def _held_versions(session: Session, assets: Sequence[str]) -> dict[str, str]:
-    """Return `queued_versions` of these; nothing is queued for another version until this transaction ends."""
-    wanted = select(DerivedAssetRow.asset, DerivedAssetRow.version).where(col(DerivedAssetRow.asset).in_(assets))
-    return dict(session.exec(wanted.order_by(DerivedAssetRow.asset).with_for_update(read=True)).all())
+def _held_versions(session: Session) -> dict[str, str]:
+    """Return `queued_versions`; nothing is queued for another version until this transaction ends."""
+    # All of them, in one order: who holds some cannot wait for others that wait for it.
+    in_order = select(DerivedAssetRow.asset, DerivedAssetRow.version).order_by(DerivedAssetRow.asset)
+    return dict(session.exec(in_order.with_for_update(read=True)).all())
 
 
 def _new_row(track_id: str, asset: str, version: str) -> DerivationRow:
