@@ -47,7 +47,9 @@ NEVER = {
 }
 # Queries are written in the catalogue alone; others pass its sessions around, catch its errors and look at URLs.
 OUTSIDE_THE_CATALOGUE = {"sqlmodel": {"Session"}, "sqlalchemy": {"make_url"}, "sqlalchemy.exc": None}
-DAGSTERS_OWN_STORAGE = tuple(f"musicfp_assets/{name}.py" for name in ("sqlite_storage", "retention", "track_records"))
+DAGSTERS_OWN_STORAGE = tuple(
+    f"musicfp_assets/{name}.py" for name in ("sqlite_storage", "postgres_storage", "retention", "track_records")
+)
 EAGER_ANNOTATIONS = ("musicfp_assets", "musicfp/catalog/tables.py")
 
 
