@@ -7,6 +7,11 @@ from musicfp.client.dagster import BackfillState, follow_backfill, launch_backfi
 from musicfp.features.registry import load_builtin
 from musicfp.settings import Settings
 
+_WHAT_TO_DO = (
+    "What failed keeps its old values; the page in Dagster shows which tracks and why. "
+    "If their run was killed, launch the backfill again."
+)
+
 
 @click.command()
 @click.argument("feature")
@@ -39,7 +44,7 @@ def backfill(context: click.Context, *, feature: str, as_json: bool) -> None:
     else:
         click.echo(f"{name}: {last.n_done} of {last.n_targeted} tracks computed, {last.n_failed} failed.")
     if not last.ok:
-        say(f"The backfill ended as {last.status}. {last.error or 'Its page in Dagster shows which tracks failed.'}")
+        say(f"The backfill ended as {last.status}. {last.error or _WHAT_TO_DO}")
         context.exit(1)
 
 
